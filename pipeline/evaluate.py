@@ -1,0 +1,136 @@
+"""Evaluation: article-grouped cross-validation, held-out scores, and the worst mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from pipeline.batches import Batch, batch_of_examples
+from pipeline.corpus import files_to_check, load, load_labels, near_duplicate_groups
+from pipeline.corpus_check import HELDOUT
+from pipeline.model import UnitClassifier, grouped_folds
+from pipeline.records import Evaluation, Example, Mistake, PipelineError
+from pipeline.scores import evaluation_of
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def article_groups(examples: Sequence[Example]) -> Ints:
+    """A group number for each unit; articles that share near-duplicates share a group."""
+    group_of = near_duplicate_groups(examples)
+    _, numbers = np.unique([str(group_of[example.article]) for example in examples], return_inverse=True)
+    return np.asarray(numbers, dtype=np.int64)
+
+
+def _label_numbers(examples: Sequence[Example], labels: Sequence[str], where: str) -> Ints:
+    """The place of each unit's label among the model's labels."""
+    unknown = sorted({example.label for example in examples} - set(labels))
+    if unknown:
+        raise PipelineError(
+            f"labels that the model does not know: {', '.join(unknown)}; its labels are {', '.join(labels)}",
+            where=where,
+            remedy="run `communique check` on the files",
+        )
+    number = {label: index for index, label in enumerate(labels)}
+    return np.array([number[example.label] for example in examples], dtype=np.int64)
+
+
+def _fold_probabilities(
+    classifier: UnitClassifier, batch: Batch, y: NDArray[np.str_], groups: Ints, train: Ints, test: Ints
+) -> tuple[Floats, list[float]]:
+    classifier.fit(batch.take(train), list(y[train]), groups[train])
+    return classifier.predict_proba(batch.take(test)), [classifier.thresholds_[label] for label in classifier.labels]
+
+
+def cross_validate(
+    classifier: UnitClassifier, examples: Sequence[Example], *, n_splits: int = 5, n_jobs: int = 1
+) -> Evaluation:
+    """Scores of article-grouped cross-validation.
+
+    Everything that is learnt (vocabulary, coefficients, calibration, thresholds) is learnt inside the
+    training part of each fold.
+
+    Raises
+    ------
+    PipelineError
+        The examples hold fewer than three groups of articles, or a label that the classifier does not know.
+    """
+    groups = article_groups(examples)
+    # a fold's training part is split once more, for calibration
+    if len(np.unique(groups)) < 3:
+        raise PipelineError(
+            "cross-validation needs units of at least three articles that share no near-duplicates",
+            remedy="add corpus files of other articles",
+        )
+    batch = batch_of_examples(examples)
+    y = np.array([example.label for example in examples])
+    true = _label_numbers(examples, classifier.labels, "cross-validation")
+    folds = grouped_folds(true, groups, n_splits, classifier.random_state)
+    parts = Parallel(n_jobs=n_jobs)(
+        delayed(_fold_probabilities)(clone(classifier).set_params(n_jobs=1), batch, y, groups, train, test)
+        for train, test in folds
+    )
+    probabilities = np.zeros((len(y), len(classifier.labels)))
+    for (_, test), (part, _) in zip(folds, parts, strict=True):
+        probabilities[test] = part
+    thresholds = np.mean([levels for _, levels in parts], axis=0)
+    return _evaluation("cross-validation", classifier.labels, examples, true, probabilities, thresholds)
+
+
+def _evaluation(
+    name: str,
+    labels: Sequence[str],
+    examples: Sequence[Example],
+    true: Ints,
+    probabilities: Floats,
+    thresholds: Sequence[float],
+) -> Evaluation:
+    return evaluation_of(
+        name,
+        labels,
+        true,
+        probabilities,
+        [example.article for example in examples],
+        [example.genre for example in examples],
+        thresholds,
+    )
+
+
+def evaluate(
+    classifier: UnitClassifier, examples: Sequence[Example], name: str = "heldout"
+) -> tuple[Evaluation, list[Mistake]]:
+    """Scores of a fitted classifier on labelled units, and its mistakes, the widest of the truth first."""
+    labels = list(classifier.labels)
+    if not examples:
+        raise PipelineError("no labelled units", where=name, remedy="run `communique check` on the files")
+    true = _label_numbers(examples, labels, name)
+    probabilities = classifier.predict_proba(batch_of_examples(examples))
+    thresholds = [classifier.thresholds_[label] for label in labels]
+    said = probabilities.argmax(axis=1)
+    mistakes = [
+        Mistake(
+            examples[row], labels[said[row]], float(probabilities[row, said[row]]), float(probabilities[row, true[row]])
+        )
+        for row in np.flatnonzero(said != true).tolist()
+    ]
+    mistakes.sort(key=lambda mistake: mistake.true_probability - mistake.confidence)
+    return _evaluation(name, labels, examples, true, probabilities, thresholds), mistakes
+
+
+def evaluate_files(classifier: UnitClassifier, paths: Sequence[Path], corpus: Path) -> tuple[Evaluation, list[Mistake]]:
+    """Scores on corpus files, by default the held-out articles of the corpus folder.
+
+    Raises
+    ------
+    PipelineError
+        A file has errors, or there is nothing to score.
+    """
+    labels = load_labels(corpus)
+    files = files_to_check(paths or [corpus / HELDOUT])
+    return evaluate(classifier, load(files, labels), ", ".join(map(str, paths)) or f"{corpus / HELDOUT}")

@@ -1,0 +1,235 @@
+"""The classifier: features, logistic regression, calibration on article-grouped folds, abstention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
+
+from pipeline.batches import Batch
+from pipeline.features import UnitFeatures
+from pipeline.records import PipelineError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def grouped_folds(y: ArrayLike, groups: ArrayLike, n_splits: int, seed: int) -> list[tuple[Ints, Ints]]:
+    """Train and test rows of each fold; a group is never cut, and labels are spread evenly.
+
+    Rows keep their order, so that neighbours stay neighbours. There are no more folds than groups.
+
+    Raises
+    ------
+    PipelineError
+        There are fewer than two groups.
+    """
+    n_splits = min(n_splits, len(np.unique(groups)))
+    if n_splits < 2:
+        raise PipelineError(
+            "a model needs units of at least two articles that share no near-duplicates",
+            remedy="add corpus files of other articles",
+        )
+    splitter = StratifiedGroupKFold(n_splits=n_splits, shuffle=True, random_state=seed)
+    return [(train, test) for train, test in splitter.split(np.zeros(len(np.asarray(y))), y, groups)]
+
+
+class VectorScaling:
+    """Calibration of class scores: one temperature and one offset a class, fitted by likelihood.
+
+    ``softmax(scores / temperature + offsets)``: the vector scaling of Guo et al. (2017), "On calibration of
+    modern neural networks", with one slope in common, so that few units of a rare label suffice.
+    """
+
+    def __init__(self, temperature: float = 1.0, offsets: ArrayLike = 0.0) -> None:
+        self.temperature = temperature
+        self.offsets = np.asarray(offsets, dtype=np.float64)
+
+    @classmethod
+    def fit(cls, scores: Floats, y: Ints, weight: Floats) -> VectorScaling:
+        """Fit on held-out scores of shape (n, n_classes) with class numbers ``y`` and unit weights."""
+        n_classes = scores.shape[1]
+        weight = weight / weight.sum()
+
+        def loss(parameters: Floats) -> float:
+            values = log_softmax(scores * np.exp(parameters[0]) + parameters[1:], axis=1)
+            return float(-(weight * values[np.arange(len(y)), y]).sum() + 1e-4 * (parameters**2).sum())
+
+        best = minimize(loss, np.zeros(n_classes + 1), method="L-BFGS-B").x
+        return cls(float(np.exp(-best[0])), best[1:] - best[1:].mean())
+
+    def __call__(self, scores: Floats) -> Floats:
+        """Probabilities of shape (n, n_classes); every row sums to 1."""
+        return np.asarray(softmax(scores / self.temperature + self.offsets, axis=1))
+
+
+def label_weights(y: Ints, n_labels: int, shares: Sequence[float] | None) -> Floats:
+    """A weight for each unit under which the labels have the given shares; all 1 without shares."""
+    if shares is None:
+        return np.ones(len(y))
+    observed = np.bincount(y, minlength=n_labels) / len(y)
+    ratio = np.divide(np.asarray(shares), observed, out=np.ones(n_labels), where=observed > 0)
+    return np.asarray(ratio[y])
+
+
+def precision_threshold(confidence: Floats, right: NDArray[np.bool_], weight: Floats, target: float) -> float:
+    """The lowest confidence from which on the weighted precision is at least ``target``.
+
+    Where no cut reaches the target, the confidence with the best precision over at least 20 units.
+    """
+    order = np.argsort(-confidence, kind="stable")
+    total = np.cumsum(weight[order])
+    precision = np.cumsum(weight[order] * right[order]) / total
+    # a cut takes all units of one confidence, or none of them
+    last_of_tie = np.append(np.diff(confidence[order]) != 0, True)
+    enough = last_of_tie & (np.arange(len(order)) >= min(19, len(order) - 1))
+    good = np.flatnonzero((precision >= target) & enough)
+    if len(good):
+        return float(confidence[order[good[-1]]])
+    candidates = np.flatnonzero(enough)
+    return float(confidence[order[candidates[np.argmax(precision[candidates])]]])
+
+
+class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Classify units of news documents.
+
+    A scikit-learn pipeline (sparse features, logistic regression), whose scores are calibrated on
+    article-grouped out-of-fold predictions.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        The label names, in the order of the output.
+    C : float
+        Inverse strength of the penalty of the logistic regression.
+    features : dict or None
+        Parameters of :class:`~pipeline.features.UnitFeatures`.
+    label_shares : mapping of label to share, or None
+        Shares of the labels in the text that will be classified; the corpus is weighted to them in fitting,
+        calibration and thresholds. None takes the corpus as it is.
+    precision : float
+        A label's threshold is the lowest confidence at which its out-of-fold precision is at least this.
+    n_splits : int
+        Number of article-grouped folds for calibration and thresholds.
+    n_jobs, random_state : int
+        Processes for the folds, and the seed of their draw.
+
+    Attributes
+    ----------
+    classes_ : array of str
+    thresholds_ : dict of label to float
+        Under its label's threshold a prediction is uncertain.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        *,
+        C: float = 1.0,
+        features: Mapping[str, Any] | None = None,
+        label_shares: Mapping[str, float] | None = None,
+        precision: float = 0.6,
+        n_splits: int = 5,
+        n_jobs: int = 1,
+        random_state: int = 0,
+    ) -> None:
+        self.labels = labels
+        self.C = C
+        self.features = features
+        self.label_shares = label_shares
+        self.precision = precision
+        self.n_splits = n_splits
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def _pipeline(self) -> Pipeline:
+        regression = LogisticRegression(C=self.C, max_iter=1000, tol=1e-4)
+        return make_pipeline(UnitFeatures(**(self.features or {})), regression)
+
+    def _encode(self, y: Sequence[str]) -> Ints:
+        number = {label: index for index, label in enumerate(self.labels)}
+        unknown = sorted(set(y) - set(number))
+        if unknown:
+            raise ValueError(f"unknown labels {unknown}; the labels are {list(self.labels)}")
+        return np.array([number[label] for label in y], dtype=np.int64)
+
+    def _weights(self, y: Ints) -> Floats:
+        shares = None if self.label_shares is None else [self.label_shares[label] for label in self.labels]
+        return label_weights(y, len(self.labels), shares)
+
+    def _scores(self, pipeline: Pipeline, batch: Batch) -> Floats:
+        """Log-probabilities for every label; a label that the fold never saw gets a very low one."""
+        scores = np.full((len(batch), len(self.labels)), -20.0)
+        if not len(batch):  # scikit-learn predicts no empty matrix
+            return scores
+        scores[:, pipeline[-1].classes_] = np.maximum(pipeline.predict_log_proba(batch), -20.0)
+        return scores
+
+    def _fit_pipeline(self, batch: Batch, y: Ints) -> Pipeline:
+        pipeline = self._pipeline()
+        # BLAS threads have too little to do here: on a busy machine they wait for each other ten times
+        # as long as they work, and their number would show in the last digits of the coefficients
+        with threadpool_limits(1):
+            return pipeline.fit(batch, y, logisticregression__sample_weight=self._weights(y))
+
+    def _fit_fold(self, batch: Batch, y: Ints, train: Ints, test: Ints) -> Floats:
+        return self._scores(self._fit_pipeline(batch.take(train), y[train]), batch.take(test))
+
+    def fit(self, batch: Batch, y: Sequence[str], groups: ArrayLike | None = None) -> UnitClassifier:
+        """Fit on labelled units.
+
+        Parameters
+        ----------
+        batch : Batch of n units
+        y : n label names
+        groups : array of n group numbers, default the batch's documents
+            No fold cuts a group.
+        """
+        target = self._encode(y)
+        weight = self._weights(target)
+        folds = grouped_folds(target, batch.documents if groups is None else groups, self.n_splits, self.random_state)
+        parts = Parallel(n_jobs=self.n_jobs)(
+            delayed(clone(self)._fit_fold)(batch, target, train, test) for train, test in folds
+        )
+        scores = np.zeros((len(target), len(self.labels)))
+        for (_, test), part in zip(folds, parts, strict=True):
+            scores[test] = part
+        self.scaling_ = VectorScaling.fit(scores, target, weight)
+        self.thresholds_ = self._thresholds(self.scaling_(scores), target, weight)
+        self.pipeline_ = self._fit_pipeline(batch, target)
+        self.classes_ = np.array(self.labels)
+        return self
+
+    def _thresholds(self, probabilities: Floats, target: Ints, weight: Floats) -> dict[str, float]:
+        guess = probabilities.argmax(axis=1)
+        confidence = probabilities.max(axis=1)
+        thresholds = {}
+        for index, label in enumerate(self.labels):
+            said = guess == index
+            right = target[said] == index
+            enough = said.any()
+            thresholds[label] = (
+                precision_threshold(confidence[said], right, weight[said], self.precision) if enough else 1.0
+            )
+        return thresholds
+
+    def predict_proba(self, batch: Batch) -> Floats:
+        """Calibrated probabilities of shape (n_units, n_labels), in the order of ``classes_``."""
+        check_is_fitted(self, "pipeline_")
+        return self.scaling_(self._scores(self.pipeline_, batch))
+
+    def predict(self, batch: Batch) -> NDArray[np.str_]:
+        """The most probable label of each unit."""
+        best = self.predict_proba(batch).argmax(axis=1)
+        return np.asarray(self.classes_[best])

@@ -1,0 +1,142 @@
+"""The verb `train`: from the corpus to a saved, measured and promoted model."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline import registry
+from pipeline.batches import batch_of_examples
+from pipeline.corpus import Corpus, load_corpus
+from pipeline.evaluate import article_groups, cross_validate, evaluate
+from pipeline.model import UnitClassifier
+from pipeline.places import corpus_folder, writable_models_folder
+from pipeline.records import Evaluation, ModelInfo, PipelineError
+
+Progress = Callable[[str], None]
+#: What `communique train` uses; every figure in the README was measured with it.
+SETTINGS: dict[str, Any] = {}
+#: A label with fewer units teaches nothing by itself.
+LEAST_UNITS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What a training gave: the saved model, its folder, and its scores (None where not measured)."""
+
+    info: ModelInfo
+    folder: Path
+    cross_validation: Evaluation | None
+    heldout: Evaluation | None
+
+
+def _silent(_: str) -> None:
+    """The progress of somebody who wants none."""
+
+
+def new_classifier(labels: tuple[str, ...], *, seed: int = 0, n_jobs: int = 1) -> UnitClassifier:
+    """An unfitted classifier with the settings of `communique train`."""
+    return UnitClassifier(labels, random_state=seed, n_jobs=n_jobs, **SETTINGS)
+
+
+def train(
+    corpus: Path | None = None,
+    models: Path | None = None,
+    *,
+    seed: int = 0,
+    n_jobs: int = -1,
+    cross_validation: bool = True,
+    progress: Progress = _silent,
+) -> Training:
+    """Fit a model on the corpus, measure it, save it and promote it.
+
+    Parameters
+    ----------
+    corpus : Path, default ``./corpus`` or the shipped one
+    models : Path, default ``./models``
+    seed : int
+        Seed of the folds; the same corpus and seed give the same model file.
+    n_jobs : int
+        Processes for the folds; -1 uses every core.
+    cross_validation : bool
+        Whether to measure by article-grouped cross-validation too, which takes most of the time.
+    progress : callable
+        Is told each step, in words.
+
+    Raises
+    ------
+    PipelineError
+        The corpus has errors or is too small, or the models folder can't be written.
+    """
+    timings: dict[str, float] = {}
+    models = writable_models_folder(models)
+    source = corpus_folder(corpus)
+    progress(f"reading the corpus in {source}")
+    data = load_corpus(source)
+    labels = data.labels.names
+    groups = article_groups(data.train)
+    _require_enough(data, groups.tolist(), source)
+    classifier = new_classifier(labels, seed=seed, n_jobs=n_jobs)
+    measured = None
+    if cross_validation:
+        started = time.perf_counter()
+        progress(f"cross-validating on {len(data.train)} units in article-grouped folds")
+        measured = cross_validate(classifier, data.train, n_jobs=n_jobs)
+        timings["cross_validation"] = round(time.perf_counter() - started, 1)
+    started = time.perf_counter()
+    progress(f"fitting on {len(data.train)} units")
+    classifier.fit(batch_of_examples(data.train), [example.label for example in data.train], groups)
+    timings["fit"] = round(time.perf_counter() - started, 1)
+    heldout = evaluate(classifier, data.heldout)[0] if data.heldout else None
+    classifier.set_params(n_jobs=1)
+    fields = _fields(data, classifier, measured, heldout, timings)
+    info = registry.save(registry.model_bytes(classifier), fields, models)
+    registry.promote(info.id, models)
+    progress(f"saved and promoted {models / info.id}")
+    return Training(info, models / info.id, measured, heldout)
+
+
+def _require_enough(data: Corpus, groups: Sequence[int], source: Path) -> None:
+    """Folds can only be made where labels are spread over articles; say so before scikit-learn does in its words."""
+    units = Counter(example.label for example in data.train)
+    spread = Counter(
+        label for label, _ in {(example.label, group) for example, group in zip(data.train, groups, strict=True)}
+    )
+    learnable = [label for label in data.labels.names if units[label] >= LEAST_UNITS and spread[label] >= 2]
+    if len(learnable) < 2:
+        found = f"only '{learnable[0]}' has them" if learnable else "no label has them"
+        needed = f"two labels or more need {LEAST_UNITS} units each, in at least two articles"
+        raise PipelineError(
+            f"too little to learn from: {needed}; {found}",
+            where=str(source),
+            remedy="add labelled articles, and see the counts with `communique check`",
+        )
+
+
+def _fields(
+    data: Corpus,
+    classifier: UnitClassifier,
+    measured: Evaluation | None,
+    heldout: Evaluation | None,
+    timings: dict[str, float],
+) -> dict[str, object]:
+    """The manifest's fields that training knows."""
+    metrics = {"cross_validation": measured, "heldout": heldout}
+    parameters = classifier.get_params(deep=False)
+    settings = {name: value for name, value in parameters.items() if name not in ("labels", "n_jobs")}
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "labels": data.labels.names,
+        "thresholds": classifier.thresholds_,
+        "seed": classifier.random_state,
+        "command": "communique train",
+        "settings": settings,
+        "corpus": {"sha256": data.sha256, **data.counts, "colours": dict(data.labels.colours)},
+        "metrics": {name: scores.as_dict() for name, scores in metrics.items() if scores is not None},
+        "timings": timings,
+    }

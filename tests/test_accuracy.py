@@ -1,0 +1,102 @@
+"""Accuracy: the released model's figures may not drop unseen.
+
+Every floor stands just under what was measured (by at most ``SLACK``), for one corpus: who changes the corpus, the
+features or the settings trains and releases anew, and brings ``PINNED`` up to date. A failing test prints the new
+figures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, Done
+
+from pipeline import registry
+from pipeline.corpus import load_corpus
+from pipeline.evaluate import evaluate
+from pipeline.records import Evaluation
+
+PINNED: dict[str, Any] = {
+    "corpus": "fill in",
+    "heldout macro-F1": 0.0,
+    "heldout F1": {"challenge": 0.0, "opportunity": 0.0, "goal": 0.0, "implication": 0.0, "background": 0.0},
+    "heldout calibration error": 1.0,
+    "cross-validation macro-F1": 0.0,
+}
+#: Floors (and one ceiling) on real news: `score.py` of the folder that COMMUNIQUE_EXAM names.
+EXAM = {"macro_f1": 0.44, "boundary_exact": 0.95, "calibration_error": 0.08}
+#: A floor further below the measured figure would let a drop pass.
+SLACK = 0.03
+
+
+@pytest.fixture(scope="module")
+def measured(released: Path) -> tuple[Evaluation, dict[str, Any]]:
+    """The held-out scores of the released model, measured now, and all figures in the form of ``PINNED``."""
+    classifier, info = registry.load_model(released)
+    corpus = load_corpus(ROOT / "corpus")
+    scores = evaluate(classifier, corpus.heldout)[0]
+    return scores, {
+        "corpus": corpus.sha256,
+        "heldout macro-F1": round(scores.macro_f1, 4),
+        "heldout F1": {label: round(score.f1, 4) for label, score in scores.per_label.items()},
+        "heldout calibration error": round(scores.calibration_error, 4),
+        "cross-validation macro-F1": round(info.metrics["cross_validation"]["macro_f1"], 4),
+    }
+
+
+def _just_under(floor: float, value: float) -> bool:
+    return floor <= value <= floor + SLACK
+
+
+def test_the_figures_are_of_this_corpus(measured: tuple[Evaluation, dict[str, Any]]) -> None:
+    now = measured[1]
+    assert PINNED["corpus"] == now["corpus"], f"the corpus has changed; measured now: {json.dumps(now, indent=4)}"
+
+
+@pytest.mark.parametrize("name", ["heldout macro-F1", "cross-validation macro-F1"])
+def test_macro_f1_has_not_dropped(measured: tuple[Evaluation, dict[str, Any]], name: str) -> None:
+    now = measured[1]
+    assert _just_under(PINNED[name], now[name]), f"floor {PINNED[name]}; measured now: {json.dumps(now, indent=4)}"
+
+
+@pytest.mark.parametrize("label", sorted(PINNED["heldout F1"]))
+def test_no_label_has_dropped(measured: tuple[Evaluation, dict[str, Any]], label: str) -> None:
+    floor, value = PINNED["heldout F1"][label], measured[1]["heldout F1"][label]
+    assert _just_under(floor, value), f"{label}: floor {floor}, measured {value}"
+
+
+def test_probabilities_are_as_honest_as_they_were(measured: tuple[Evaluation, dict[str, Any]]) -> None:
+    ceiling, value = PINNED["heldout calibration error"], measured[1]["heldout calibration error"]
+    assert ceiling - SLACK <= value <= ceiling, f"ceiling {ceiling}, measured {value}"
+
+
+def test_every_label_is_better_than_chance(measured: tuple[Evaluation, dict[str, Any]]) -> None:
+    scores = measured[0]
+    for label, score in scores.per_label.items():
+        share = score.support / scores.units
+        assert score.f1 > share + 0.1, f"{label}: F1 {score.f1:.3f} at a share of {share:.3f}"
+
+
+def test_real_news_is_classified_as_well_as_promised(
+    released: Path, communique: Callable[..., Done], tmp_path: Path
+) -> None:
+    folder = os.environ.get("COMMUNIQUE_EXAM")
+    if not folder:
+        pytest.skip("COMMUNIQUE_EXAM does not name an exam folder (its texts belong to their publishers)")
+    exam = Path(folder).resolve()
+    done = communique("classify", exam / "dev", "--format", "jsonl", "--models", released)
+    assert (done.code, done.err) == (0, "")
+    (tmp_path / "output.jsonl").write_text(done.out, encoding="utf-8")
+    score = [sys.executable, str(exam / "score.py"), str(exam / "dev.jsonl"), str(tmp_path / "output.jsonl"), "--json"]
+    result = json.loads(subprocess.run(score, capture_output=True, text=True, check=True).stdout)
+    shown = {name: result[name] for name in (*EXAM, "accuracy", "missed")}
+    assert result["macro_f1"] >= EXAM["macro_f1"], shown
+    assert result["boundary_exact"] >= EXAM["boundary_exact"], shown
+    assert result["calibration_error"] < EXAM["calibration_error"], shown
