@@ -9,7 +9,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.records import KINDS, Example, Kind
+from pipeline.records import KINDS, Example
 from pipeline.sentences import Parsed, Tokens, tokens_of
 
 Ints = NDArray[np.int64]
@@ -29,9 +29,9 @@ class Batch:
         Number of the document each unit belongs to; neighbours with the same number are neighbours
         in the text.
     headings : Tokens
-        The distinct section headings, list lead-ins and titles; entry 0 is empty.
-    sections, titles : arrays of shape (n_units,)
-        Index into ``headings`` of each unit's section and of its document's title; 0 where there is none.
+        The distinct section headings and list lead-ins; entry 0 is empty.
+    sections : array of shape (n_units,)
+        Index into ``headings`` of each unit's section; 0 where there is none.
     """
 
     tokens: Tokens
@@ -39,7 +39,6 @@ class Batch:
     documents: Ints
     headings: Tokens
     sections: Ints
-    titles: Ints
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -58,18 +57,14 @@ class Batch:
             documents=self.documents[rows],
             headings=self.headings,
             sections=self.sections[rows],
-            titles=self.titles[rows],
         )
 
 
-def _headings(sections: Sequence[str | None], titles: Sequence[str | None]) -> tuple[Tokens, Ints, Ints]:
+def _headings(sections: Sequence[str | None]) -> tuple[Tokens, Ints]:
     """Number the distinct heading texts, and tokenise each once."""
     number: dict[str, int] = {"": 0}
-    columns = [
-        np.array([number.setdefault(text or "", len(number)) for text in texts], dtype=np.int64)
-        for texts in (sections, titles)
-    ]
-    return tokens_of(list(number)), columns[0], columns[1]
+    column = np.array([number.setdefault(text or "", len(number)) for text in sections], dtype=np.int64)
+    return tokens_of(list(number)), column
 
 
 def batch_of_parsed(parsed: Sequence[Parsed]) -> Batch:
@@ -80,16 +75,13 @@ def batch_of_parsed(parsed: Sequence[Parsed]) -> Batch:
     sizes = np.concatenate([np.diff(part.starts) for part in parts])
     units = [unit for one in parsed for unit in one.units]
     counts = [len(one.units) for one in parsed]
-    headings, sections, titles = _headings(
-        [unit.section for unit in units], [one.title for one in parsed for _ in one.units]
-    )
+    headings, sections = _headings([unit.section for unit in units])
     return Batch(
         tokens=Tokens(attributes, np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)),
         kinds=np.array([KINDS.index(unit.kind) for unit in units], dtype=np.int64),
         documents=np.repeat(np.arange(len(parsed)), counts),
         headings=headings,
         sections=sections,
-        titles=titles,
     )
 
 
@@ -101,27 +93,11 @@ def _article_numbers(articles: Iterable[str]) -> Ints:
 
 def batch_of_examples(examples: Sequence[Example]) -> Batch:
     """The batch of labelled corpus units; rows of an article that follow each other are neighbours."""
-    headings, sections, titles = _headings(
-        [example.section for example in examples], [example.title for example in examples]
-    )
+    headings, sections = _headings([example.section for example in examples])
     return Batch(
         tokens=tokens_of([example.text for example in examples]),
         kinds=np.array([KINDS.index(example.kind) for example in examples], dtype=np.int64),
         documents=_article_numbers(example.article for example in examples),
         headings=headings,
         sections=sections,
-        titles=titles,
-    )
-
-
-def batch_of_texts(texts: Sequence[str], kind: Kind = "sentence") -> Batch:
-    """The batch of single units that stand in no context; each counts as a document of its own."""
-    zeros = np.zeros(len(texts), dtype=np.int64)
-    return Batch(
-        tokens=tokens_of(list(texts)),
-        kinds=np.full(len(texts), KINDS.index(kind), dtype=np.int64),
-        documents=np.arange(len(texts), dtype=np.int64),
-        headings=tokens_of([""]),
-        sections=zeros,
-        titles=zeros,
     )

@@ -109,9 +109,7 @@ def _value_messages(field: str, value: str) -> Iterator[str]:
         yield f"{field} is empty{none}"
         return
     if core != value:
-        ends = " and ".join(
-            end for end, cut in (("start", value.lstrip()), ("end", value.rstrip())) if cut != value
-        )
+        ends = " and ".join(end for end, cut in (("start", value.lstrip()), ("end", value.rstrip())) if cut != value)
         yield f"white space or a line break at the {ends} of {field}"
     if field != "note" and (found := _LINE_BREAK.search(core)):
         yield f"line break at character {found.start() + 1} of {field}; it must stand on one line"
@@ -209,9 +207,7 @@ def _repeated_across(examples: Sequence[Example], heldout: frozenset[str]) -> It
 def _near_duplicates(examples: Sequence[Example], heldout: frozenset[str]) -> Iterator[Problem]:
     """Nearly the same text in two articles; what is quite the same is told by `_repeated_across`."""
     pairs = (
-        pair
-        for pair in similar_pairs(examples)
-        if _key(examples[pair.first].text) != _key(examples[pair.second].text)
+        pair for pair in similar_pairs(examples) if _key(examples[pair.first].text) != _key(examples[pair.second].text)
     )
     for second, found in groupby(pairs, key=lambda pair: pair.second):
         example, close = examples[second], list(found)

@@ -49,9 +49,7 @@ def read_examples(path: Path, labels: LabelSet) -> tuple[list[Example], list[Pro
     """
     file = str(path)
     if path.suffix.lower() not in SUFFIXES:
-        message = (
-            f"not read: found '{path.suffix}', a corpus file ends in .jsonl or .csv; save it as one of them"
-        )
+        message = f"not read: found '{path.suffix}', a corpus file ends in .jsonl or .csv; save it as one of them"
         return [], [Problem(file, 0, message, "warning")]
     try:
         data = path.read_bytes()
@@ -218,8 +216,7 @@ def _example(row: dict[str, Any], file: str, line: int, labels: LabelSet) -> tup
         _row_model().model_validate(row)
     except ValidationError as error:
         return None, [
-            _column_message(detail["type"], str(detail["loc"][0]), detail["input"])
-            for detail in error.errors()
+            _column_message(detail["type"], str(detail["loc"][0]), detail["input"]) for detail in error.errors()
         ]
     messages = []
     label, kind = row["label"], row["kind"]

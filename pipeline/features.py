@@ -207,7 +207,7 @@ class UnitFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return _Block(sparse.csr_matrix(dense * 0.5), names)
 
     def _context(self, batch: Batch, cues: sparse.csr_matrix) -> _Block:
-        """Cues of the section and the title, of the unit before, and the place in the document."""
+        """Cues of the section (once more for list items, which inherit from it) and of the unit before."""
         names = self.matcher_.names
         heading_matches = self.matcher_.match(batch.headings.attributes[:, NORM], batch.headings.starts)
         heading_unit = zones(batch.headings).unit[heading_matches.token]
@@ -219,10 +219,8 @@ class UnitFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         same = np.zeros(n, dtype=bool)
         same[1:] = batch.documents[1:] == batch.documents[:-1]
         before = sparse.diags(same.astype(float)) @ cues[np.maximum(np.arange(n) - 1, 0)]
-        begin = np.maximum.accumulate(np.where(same, 0, np.arange(n)))
-        place = np.arange(n) - begin
-        places = (place == 0)[:, None].astype(float)
-        matrix = sparse.hstack([section, listed, before, sparse.csr_matrix(places)], format="csr")
+        first = sparse.csr_matrix(~same[:, None], dtype=float)
+        matrix = sparse.hstack([section, listed, before, first], format="csr")
         labels = [f"context=section:{name}" for name in names] + [f"context=list:{name}" for name in names]
         labels += [f"context=before:{name}" for name in names]
         labels.append("context=first unit")

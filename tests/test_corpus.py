@@ -90,8 +90,7 @@ def example(article: str, text: str, **changes: Any) -> Example:
         (without("section"), f"column 'section' is missing (null where there is none); required: {COLUMNS}"),
         (
             row(anotator="ab"),
-            "unknown column 'anotator'; did you mean 'annotator'; "
-            f"allowed: {COLUMNS}, source, annotator, note",
+            f"unknown column 'anotator'; did you mean 'annotator'; allowed: {COLUMNS}, source, annotator, note",
         ),
         (row(text=3), "column 'text' must be text in quotation marks, found 3"),
         (row(title=None), "column 'title' must be text in quotation marks, found null"),
@@ -112,8 +111,7 @@ def example(article: str, text: str, **changes: Any) -> Example:
         ),
         (
             row(text="Spain\u00e2\u20ac\u2122s envoy left."),
-            "'\u00e2\u20ac\u2122' in text where '\u2019' was meant: "
-            "wrong encoding, UTF-8 was read as Windows-1252",
+            "'\u00e2\u20ac\u2122' in text where '\u2019' was meant: wrong encoding, UTF-8 was read as Windows-1252",
         ),
         (
             row(text="Bogot\u00c3\u00a1 agreed."),
@@ -130,9 +128,7 @@ def example(article: str, text: str, **changes: Any) -> Example:
         ("[" * 100_000, "bad JSON: "),
     ],
 )
-def test_a_wrong_row_is_named_with_its_line_and_remedy(
-    tmp_path: Path, bad: dict[str, Any] | str, message: str
-) -> None:
+def test_a_wrong_row_is_named_with_its_line_and_remedy(tmp_path: Path, bad: dict[str, Any] | str, message: str) -> None:
     path = write(tmp_path / "a.jsonl", row(article="first", text="Talks ended."), "", bad)
     (problem,) = told(path, base=tmp_path)
     assert problem.startswith("a.jsonl:3: ")
@@ -179,21 +175,17 @@ def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         ),
         (
             "{}".encode("utf-16"),
-            ":1: wrong encoding: byte 0xff at byte offset 0, as in UTF-16 or a binary file; "
-            "save the file as UTF-8",
+            ":1: wrong encoding: byte 0xff at byte offset 0, as in UTF-16 or a binary file; save the file as UTF-8",
         ),
         (
             b"{}\n\0",
-            ":2: wrong encoding: byte 0x00 at byte offset 3, as in UTF-16 or a binary file; "
-            "save the file as UTF-8",
+            ":2: wrong encoding: byte 0x00 at byte offset 3, as in UTF-16 or a binary file; save the file as UTF-8",
         ),
         (b"", ": warning: no rows in it; delete the file or fill it"),
     ],
 )
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
-def test_a_file_in_the_wrong_encoding_is_told_once(
-    tmp_path: Path, name: str, data: bytes, message: str
-) -> None:
+def test_a_file_in_the_wrong_encoding_is_told_once(tmp_path: Path, name: str, data: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(data)
     assert told(tmp_path / name, base=tmp_path) == [f"{name}{message}"]
 
@@ -202,8 +194,7 @@ def test_files_that_cannot_be_read_are_problems_too(tmp_path: Path) -> None:
     (tmp_path / "table.xlsx").write_bytes(b"PK")
     assert told(tmp_path / "gone.jsonl", tmp_path / "table.xlsx", base=tmp_path) == [
         "gone.jsonl: cannot be read: No such file or directory",
-        "table.xlsx: warning: not read: found '.xlsx', a corpus file ends in .jsonl or .csv; "
-        "save it as one of them",
+        "table.xlsx: warning: not read: found '.xlsx', a corpus file ends in .jsonl or .csv; save it as one of them",
     ]
 
 
@@ -227,8 +218,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path) -> None:
         (
             "article,title,genre,section,kind,txt,text\n",
             [
-                "a.csv:1: unknown column 'txt'; did you mean 'text'; "
-                f"allowed: {COLUMNS}, source, annotator, note",
+                f"a.csv:1: unknown column 'txt'; did you mean 'text'; allowed: {COLUMNS}, source, annotator, note",
                 f"a.csv:1: column 'label' is missing; required: {COLUMNS}",
             ],
         ),
@@ -237,10 +227,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path) -> None:
         ("{head}\n\n,,,,,,\na,t,wire,,sentence,,goal\n", ["a.csv:4: text is empty"]),
         (
             '{head}\na,t,wire,,sentence,"Talks resumed.,goal\na,t,wire,,sentence,Talks ended.,goal\n',
-            [
-                "a.csv:2: bad CSV in the row that starts here: unexpected end of data; "
-                "the rest of the file was not read"
-            ],
+            ["a.csv:2: bad CSV in the row that starts here: unexpected end of data; the rest of the file was not read"],
         ),
     ],
 )
@@ -280,15 +267,11 @@ def test_csv_and_json_lines_hold_the_same_rows(
     for path in (write(folder / "a.jsonl", *rows), write_csv(folder / "a.csv", *rows)):
         examples, found = corpus.check([path], LABELS)
         messages = [re.sub(r"\S*a\.(jsonl|csv):\d+", "PLACE", str(problem)) for problem in found]
-        both.append(
-            ([{name: getattr(one, name) for name in (*ROW, "note", "source")} for one in examples], messages)
-        )
+        both.append(([{name: getattr(one, name) for name in (*ROW, "note", "source")} for one in examples], messages))
     assert both[0][0] == both[1][0]
     assert len(both[0][0]) == len(rows)
     # the places differ, and with them the line a message names for a title
-    assert [re.sub(r"line \d+", "", one) for one in both[0][1]] == [
-        re.sub(r"line \d+", "", one) for one in both[1][1]
-    ]
+    assert [re.sub(r"line \d+", "", one) for one in both[0][1]] == [re.sub(r"line \d+", "", one) for one in both[1][1]]
 
 
 # Rows against each other
@@ -313,10 +296,7 @@ def test_csv_and_json_lines_hold_the_same_rows(
         ),
         (
             [row(), row(article="b", label="background")],
-            [
-                "a.jsonl:2: the same text has two labels: "
-                "'goal' in a.jsonl:1, 'background' here; decide for one"
-            ],
+            ["a.jsonl:2: the same text has two labels: 'goal' in a.jsonl:1, 'background' here; decide for one"],
         ),
         (
             [
@@ -349,9 +329,7 @@ def test_csv_and_json_lines_hold_the_same_rows(
         ),
     ],
 )
-def test_rows_that_do_not_go_together(
-    tmp_path: Path, rows: list[dict[str, Any]], messages: list[str]
-) -> None:
+def test_rows_that_do_not_go_together(tmp_path: Path, rows: list[dict[str, Any]], messages: list[str]) -> None:
     assert told(write(tmp_path / "a.jsonl", *rows), base=tmp_path) == messages
 
 
@@ -472,9 +450,7 @@ def test_load_counts_every_error_and_shows_the_first(tmp_path: Path) -> None:
         corpus.load(paths, LABELS)
     assert caught.value.message.endswith("\n  and 2 more")
     assert caught.value.remedy.startswith(f"run `communique check {tmp_path}` to see every one")
-    with pytest.raises(
-        PipelineError, match=r"^1 error in 1 corpus file:\n  \S+b.jsonl:1: text is empty \(run"
-    ):
+    with pytest.raises(PipelineError, match=r"^1 error in 1 corpus file:\n  \S+b.jsonl:1: text is empty \(run"):
         corpus.load(paths[1:], LABELS)
 
 
@@ -550,9 +526,7 @@ def test_the_hash_does_not_depend_on_where_the_corpus_lies(folder: Path) -> None
 def test_a_corpus_without_training_rows_says_so(folder: Path) -> None:
     for path in corpus.corpus_files(folder):
         path.unlink()
-    with pytest.raises(
-        PipelineError, match=r"no labelled rows to learn from outside heldout/ \(put a \.jsonl"
-    ):
+    with pytest.raises(PipelineError, match=r"no labelled rows to learn from outside heldout/ \(put a \.jsonl"):
         corpus.load_corpus(folder)
 
 
@@ -567,9 +541,7 @@ def test_a_missing_folder_says_so(tmp_path: Path) -> None:
 def test_importing_the_corpus_does_not_import_pydantic() -> None:
     """`communique --help` imports this module, and must stay quick."""
     code = "import sys, pipeline.corpus; print('pydantic' in sys.modules, 'spacy' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=CORPUS.parent, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=CORPUS.parent, check=True)
     assert done.stdout.split() == ["False", "False"]
 
 

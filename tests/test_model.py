@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from pipeline import features
-from pipeline.batches import Batch, batch_of_examples, batch_of_texts
+from pipeline.batches import Batch, batch_of_examples
 from pipeline.lexicon import Group
 from pipeline.model import UnitClassifier, VectorScaling, grouped_folds, label_weights, precision_threshold
 from pipeline.records import Example, PipelineError
@@ -238,8 +238,8 @@ def test_thresholds_are_confidences_of_every_label(fitted: UnitClassifier) -> No
 
 
 def test_empty_batch_and_empty_unit(fitted: UnitClassifier) -> None:
-    assert fitted.predict_proba(batch_of_texts([])).shape == (0, 3)
-    assert fitted.predict(batch_of_texts([])).tolist() == []
+    assert fitted.predict_proba(batch_of_examples([])).shape == (0, 3)
+    assert fitted.predict(batch_of_examples([])).tolist() == []
     assert fitted.predict_proba(batch_of_texts([""])).sum() == pytest.approx(1)
 
 
