@@ -80,8 +80,9 @@ class UnitFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     min_df : int, default=2
         Words and word pairs found in fewer units of the training data are left out.
-    ngram_weight, cue_weight, context_weight : float
-        Scale of each block before the classifier's common penalty; 0 leaves a block out.
+    ngram_weight, cue_weight, stance_weight, structure_weight, context_weight : float
+        Scale of each block before the classifier's common penalty, which so weighs less or more on it; 0 leaves a
+        block out. ``cue_weight`` is for a cue anywhere in the unit, ``stance_weight`` for how it stands there.
 
     Attributes
     ----------
@@ -93,13 +94,17 @@ class UnitFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self,
         *,
         min_df: int = 2,
-        ngram_weight: float = 2.0,
+        ngram_weight: float = 3.0,
         cue_weight: float = 1.0,
-        context_weight: float = 0.5,
+        stance_weight: float = 0.5,
+        structure_weight: float = 0.15,
+        context_weight: float = 0.3,
     ) -> None:
         self.min_df = min_df
         self.ngram_weight = ngram_weight
         self.cue_weight = cue_weight
+        self.stance_weight = stance_weight
+        self.structure_weight = structure_weight
         self.context_weight = context_weight
 
     def fit(self, batch: Batch, y: Any = None) -> UnitFeatures:
@@ -143,12 +148,15 @@ class UnitFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         blocks = []
         if self.ngram_weight:
             blocks.append(self._ngrams(batch.tokens, where))
+        n = len(self.matcher_.names)
         if self.cue_weight:
-            blocks.append(_Block(cues.matrix * self.cue_weight, cues.names))
-        blocks.append(self._structure(batch, where))
+            blocks.append(_Block(cues.matrix[:, :n] * self.cue_weight, cues.names[:n]))
+        if self.stance_weight:
+            blocks.append(_Block(cues.matrix[:, n:] * self.stance_weight, cues.names[n:]))
+        if self.structure_weight:
+            blocks.append(self._structure(batch, where))
         if self.context_weight:
-            plain = cues.matrix[:, : len(self.matcher_.names)]
-            blocks.append(self._context(batch, plain))
+            blocks.append(self._context(batch, cues.matrix[:, :n]))
         return blocks
 
     def _ngrams(self, tokens: Tokens, where: Zones) -> _Block:
@@ -204,7 +212,7 @@ class UnitFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             "quoted=share",
             "quoted=most",
         ]
-        return _Block(sparse.csr_matrix(dense * 0.5), names)
+        return _Block(sparse.csr_matrix(dense * self.structure_weight), names)
 
     def _context(self, batch: Batch, cues: sparse.csr_matrix) -> _Block:
         """Cues of the section (once more for list items, which inherit from it) and of the unit before."""

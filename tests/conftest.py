@@ -21,8 +21,10 @@ from typer.testing import CliRunner
 
 import pipeline
 from pipeline import features, train
+from pipeline.batches import Batch, batch_of_examples
 from pipeline.cli import app
 from pipeline.lexicon import Group
+from pipeline.records import Example
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -182,3 +184,10 @@ def released() -> Path:
     folder = ROOT / "models"
     assert (folder / "current").is_file(), "no model is released: run `communique train` and commit models/"
     return folder
+
+
+def batch_of_texts(texts: list[str]) -> Batch:
+    """Single sentences, each of an article of its own."""
+    return batch_of_examples(
+        [Example(f"article {n}", "", "agency", None, "sentence", text, "background") for n, text in enumerate(texts)]
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import batch_of_texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
@@ -15,7 +16,7 @@ from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from pipeline import features
-from pipeline.batches import Batch, batch_of_examples, batch_of_parsed, batch_of_texts
+from pipeline.batches import Batch, batch_of_examples, batch_of_parsed
 from pipeline.features import UnitFeatures
 from pipeline.lexicon import Group
 from pipeline.records import KINDS, Document, Example, Kind
@@ -143,22 +144,32 @@ def test_tokens_of_another_process_can_be_fitted(fitted: UnitFeatures) -> None:
 # names and shape
 
 
-@pytest.mark.parametrize("left_out", ["", "ngram_weight", "cue_weight", "context_weight"])
+@pytest.mark.parametrize(
+    "left_out", ["", "ngram_weight", "cue_weight", "stance_weight", "structure_weight", "context_weight"]
+)
 def test_every_column_has_a_name_of_its_own(left_out: str) -> None:
     fitted = UnitFeatures(min_df=1, **{left_out: 0.0} if left_out else {}).fit(batch_of_examples(ALL))
     names = fitted.get_feature_names_out()
     assert len(set(names)) == len(names) == fitted.transform(batch_of_examples(ALL)).shape[1]
-    prefix = {"ngram_weight": "word=", "cue_weight": "cue=", "context_weight": "context="}
-    kinds = {p for p in prefix.values() if any(name.startswith(p) for name in names)}
-    assert kinds == set(prefix.values()) - {prefix.get(left_out, "")}
+    blocks = {
+        "ngram_weight": [name for name in names if name.startswith("word=")],
+        "cue_weight": [name for name in names if name.startswith("cue=") and "/" not in name],
+        "stance_weight": [name for name in names if name.startswith("cue=") and "/" in name],
+        "structure_weight": [
+            name for name in names if name.startswith(("has=", "first=", "longer=", "kind=", "quoted="))
+        ],
+        "context_weight": [name for name in names if name.startswith("context=")],
+    }
+    assert {block for block, columns in blocks.items() if columns} == set(blocks) - {left_out}
 
 
 def test_weights_scale_their_block_only() -> None:
     batch = batch_of_examples(ALL)
-    plain = UnitFeatures(min_df=1, ngram_weight=1, cue_weight=1, context_weight=1).fit(batch)
-    scaled = UnitFeatures(min_df=1, ngram_weight=2, cue_weight=3, context_weight=5).fit(batch)
+    weights = ("ngram_weight", "cue_weight", "stance_weight", "context_weight", "structure_weight")
+    plain = UnitFeatures(min_df=1, **dict.fromkeys(weights, 1)).fit(batch)
+    scaled = UnitFeatures(min_df=1, **dict(zip(weights, (2, 3, 3, 5, 7), strict=True))).fit(batch)
     one, other = dense(plain.transform(batch)), dense(scaled.transform(batch))
-    for prefix, factor in (("word=", 2), ("cue=", 3), ("context=", 5), ("has=", 1), ("kind=", 1)):
+    for prefix, factor in (("word=", 2), ("cue=", 3), ("context=", 5), ("has=", 7), ("kind=", 7)):
         columns = [at for at, name in enumerate(plain.get_feature_names_out()) if name.startswith(prefix)]
         np.testing.assert_allclose(other[:, columns], factor * one[:, columns], err_msg=prefix)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import batch_of_texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
