@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
@@ -35,13 +35,16 @@ def grouped_folds(y: ArrayLike, groups: ArrayLike, n_splits: int, seed: int) -> 
     PipelineError
         There are fewer than two groups.
     """
-    n_splits = min(n_splits, len(np.unique(groups)))
-    if n_splits < 2:
+    n_groups = len(np.unique(groups))
+    if n_groups < 2:
         raise PipelineError(
             "a model needs units of at least two articles that share no near-duplicates",
             remedy="add corpus files of other articles",
         )
-    splitter = StratifiedGroupKFold(n_splits=n_splits, shuffle=True, random_state=seed)
+    if n_groups < 4 * n_splits:  # with few groups, stratifying may leave a fold without any
+        splitter = GroupKFold(n_splits=min(n_splits, n_groups))
+    else:
+        splitter = StratifiedGroupKFold(n_splits=n_splits, shuffle=True, random_state=seed)
     return [(train, test) for train, test in splitter.split(np.zeros(len(np.asarray(y))), y, groups)]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline import registry
 from pipeline.batches import batch_of_examples
-from pipeline.corpus import Corpus, load_corpus
+from pipeline.corpus import Corpus, LabelSet, load_corpus
 from pipeline.evaluate import article_groups, cross_validate, evaluate
 from pipeline.model import UnitClassifier
 from pipeline.places import corpus_folder, writable_models_folder
@@ -20,12 +20,11 @@ from pipeline.records import Evaluation, ModelInfo, PipelineError
 
 Progress = Callable[[str], None]
 #: What `communique train` uses; every figure in the README was measured with it.
-SETTINGS: dict[str, Any] = {
-    # shares of the labels in plain agency and agency-like news; the corpus has more of the rare labels
-    "label_shares": {"challenge": 0.13, "opportunity": 0.05, "goal": 0.17, "implication": 0.11, "background": 0.54},
-}
+SETTINGS: dict[str, Any] = {}
 #: A label with fewer units teaches nothing by itself.
 LEAST_UNITS = 10
+#: Cross-validation with calibration inside its folds: one article to score, two to calibrate on.
+LEAST_GROUPS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +41,10 @@ def _silent(_: str) -> None:
     """The progress of somebody who wants none."""
 
 
-def new_classifier(labels: tuple[str, ...], *, seed: int = 0, n_jobs: int = 1) -> UnitClassifier:
+def new_classifier(labels: LabelSet, *, seed: int = 0, n_jobs: int = 1) -> UnitClassifier:
     """An unfitted classifier with the settings of `communique train`."""
-    return UnitClassifier(labels, random_state=seed, n_jobs=n_jobs, **SETTINGS)
+    settings = {"label_shares": labels.shares, **SETTINGS}
+    return UnitClassifier(labels.names, random_state=seed, n_jobs=n_jobs, **settings)
 
 
 def train(
@@ -81,12 +81,13 @@ def train(
     source = corpus_folder(corpus)
     progress(f"reading the corpus in {source}")
     data = load_corpus(source)
-    labels = data.labels.names
     groups = article_groups(data.train)
     _require_enough(data, groups.tolist(), source)
-    classifier = new_classifier(labels, seed=seed, n_jobs=n_jobs)
+    classifier = new_classifier(data.labels, seed=seed, n_jobs=n_jobs)
     measured = None
-    if cross_validation:
+    if cross_validation and len(set(groups.tolist())) < LEAST_GROUPS:
+        progress(f"not cross-validating: that needs {LEAST_GROUPS} articles that share no near-duplicates")
+    elif cross_validation:
         started = time.perf_counter()
         progress(f"cross-validating on {len(data.train)} units in article-grouped folds")
         measured = cross_validate(classifier, data.train, n_jobs=n_jobs)

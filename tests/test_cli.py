@@ -417,13 +417,25 @@ def test_help_has_an_example(run: Run, command: list[str]) -> None:
     assert re.search(rf"Example: communique {' '.join(command)}", " ".join(done.out.split()))
 
 
-def test_help_is_quick_and_imports_nothing_heavy() -> None:
-    took = []
+def seconds(call: Callable[[], object], bound: float) -> float:
+    """How long a command in a process of its own takes, in the best of up to three runs.
+
+    Processor time counts where it is less than that of the clock: other work on the machine must not fail a test.
+    """
+    best = bound
     for _ in range(3):
-        started = time.perf_counter()
-        subprocess.run([command_path(), "classify", "--help"], env=clean_environment(), capture_output=True, check=True)
-        took.append(time.perf_counter() - started)
-    assert min(took) < 0.5
+        clock, before = time.perf_counter(), os.times()
+        call()
+        after = os.times()
+        used = after.children_user + after.children_system - before.children_user - before.children_system
+        best = min(best, used, time.perf_counter() - clock)
+        if best < bound:
+            break
+    return best
+
+
+def test_help_is_quick_and_imports_nothing_heavy(communique: Run) -> None:
+    assert seconds(lambda: communique("classify", "--help"), 0.5) < 0.5
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "pipeline", "--help"],
         env=clean_environment(),
@@ -437,12 +449,9 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
 
 
 def test_a_sentence_from_standard_input_is_quick(communique: Run, models: Path) -> None:
-    took = []
-    while len(took) < 5 and min(took, default=9.0) >= 3.0:  # other work on the machine can slow one down
-        started = time.perf_counter()
-        assert communique("classify", "-", "--models", models, stdin=GOAL).code == 0
-        took.append(time.perf_counter() - started)
-    assert min(took) < 3.0
+    done = communique("classify", "-", "--models", models, stdin=GOAL)
+    assert [row["text"] for row in done.rows] == [GOAL]
+    assert seconds(lambda: communique("classify", "-", "--models", models, stdin=GOAL), 3.0) < 3.0
 
 
 def test_the_module_is_the_command(communique: Run, models: Path) -> None:

@@ -314,7 +314,7 @@ def test_feature_parameters_arrive() -> None:
     batch, y = batch_of_examples(rows), labels_of(rows)
     few = classifier(features={"min_df": 50, "cue_weight": 0.0}).fit(batch, y)
     names = few.pipeline_[0].get_feature_names_out()
-    assert not any(name.startswith("cue=") for name in names)
+    assert not any(name.startswith("cue=") and "/" not in name for name in names)
     assert sum(name.startswith("word=") for name in names) < 8
 
 

@@ -133,10 +133,10 @@ def test_a_corpus_too_small_to_learn_from_is_one_message(quick: None, tmp_path: 
 def test_a_small_corpus_is_enough(quick: None, tmp_path: Path) -> None:
     (tmp_path / "labels.toml").write_bytes((ROOT / "corpus" / "labels.toml").read_bytes())
     (tmp_path / "a.jsonl").write_text(
-        rows(3, "goal background background", 20) + rows(1, "challenge", 1).replace("a0", "z")
+        rows(6, "goal background background", 20) + rows(1, "challenge", 1).replace("a0", "z")
     )
     done = train.train(tmp_path, tmp_path / "models")
-    assert done.info.corpus["train"]["label"] == {"background": 39, "goal": 21, "challenge": 1}
+    assert done.info.corpus["train"]["label"] == {"background": 78, "goal": 42, "challenge": 1}
 
 
 @pytest.mark.parametrize("name", ["file", "file/below"])
