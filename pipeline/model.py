@@ -1,4 +1,4 @@
-"""The classifier: features, logistic regression, calibration on article-grouped folds, abstention."""
+"""The classifier: features, linear support vector machines, calibration on article-grouped folds, abstention."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.svm import LinearSVC
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
@@ -23,6 +23,8 @@ from pipeline.records import PipelineError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+#: Margin of a label that was not among the training data; real ones lie between about -3 and 3.
+_UNSEEN = -20.0
 
 
 def grouped_folds(y: ArrayLike, groups: ArrayLike, n_splits: int, seed: int) -> list[tuple[Ints, Ints]]:
@@ -107,15 +109,15 @@ def precision_threshold(confidence: Floats, right: NDArray[np.bool_], weight: Fl
 class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Classify units of news documents.
 
-    A scikit-learn pipeline (sparse features, logistic regression), whose scores are calibrated on
-    article-grouped out-of-fold predictions.
+    A scikit-learn pipeline (sparse features, one linear support vector machine a label), whose scores are
+    calibrated on article-grouped out-of-fold predictions.
 
     Parameters
     ----------
     labels : sequence of str
         The label names, in the order of the output.
     C : float
-        Inverse strength of the penalty of the logistic regression.
+        Inverse strength of the penalty of the support vector machines.
     features : dict or None
         Parameters of :class:`~pipeline.features.UnitFeatures`.
     label_shares : mapping of label to share, or None
@@ -139,7 +141,7 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         labels: Sequence[str],
         *,
-        C: float = 1.0,
+        C: float = 0.2,
         features: Mapping[str, Any] | None = None,
         label_shares: Mapping[str, float] | None = None,
         precision: float = 0.6,
@@ -157,8 +159,8 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
 
     def _pipeline(self) -> Pipeline:
-        regression = LogisticRegression(C=self.C, max_iter=1000, tol=1e-4)
-        return make_pipeline(UnitFeatures(**(self.features or {})), regression)
+        svm = LinearSVC(C=self.C, max_iter=10_000, random_state=self.random_state)
+        return make_pipeline(UnitFeatures(**(self.features or {})), svm)
 
     def _encode(self, y: Sequence[str]) -> Ints:
         number = {label: index for index, label in enumerate(self.labels)}
@@ -172,11 +174,14 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return label_weights(y, len(self.labels), shares)
 
     def _scores(self, pipeline: Pipeline, batch: Batch) -> Floats:
-        """Log-probabilities for every label; a label that the fold never saw gets a very low one."""
-        scores = np.full((len(batch), len(self.labels)), -20.0)
+        """Margins of every label; a label that the fold never saw gets a very low one."""
+        scores = np.full((len(batch), len(self.labels)), _UNSEEN)
         if not len(batch):  # scikit-learn predicts no empty matrix
             return scores
-        scores[:, pipeline[-1].classes_] = np.maximum(pipeline.predict_log_proba(batch), -20.0)
+        margins = pipeline.decision_function(batch)
+        if margins.ndim == 1:  # of two labels, the second one's
+            margins = np.stack([-margins, margins], axis=1)
+        scores[:, pipeline[-1].classes_] = margins
         return scores
 
     def _fit_pipeline(self, batch: Batch, y: Ints) -> Pipeline:
@@ -184,7 +189,7 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         # BLAS threads have too little to do here: on a busy machine they wait for each other ten times
         # as long as they work, and their number would show in the last digits of the coefficients
         with threadpool_limits(1):
-            return pipeline.fit(batch, y, logisticregression__sample_weight=self._weights(y))
+            return pipeline.fit(batch, y, linearsvc__sample_weight=self._weights(y))
 
     def _fit_fold(self, batch: Batch, y: Ints, train: Ints, test: Ints) -> Floats:
         return self._scores(self._fit_pipeline(batch.take(train), y[train]), batch.take(test))
