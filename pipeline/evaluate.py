@@ -17,6 +17,9 @@ from pipeline.model import UnitClassifier, grouped_folds
 from pipeline.records import Evaluation, Example, Mistake, PipelineError
 from pipeline.scores import evaluation_of
 
+#: ``source`` of a corpus row whose sentence was written with its label in mind.
+COMPOSED = "composed"
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -41,10 +44,21 @@ def _label_numbers(examples: Sequence[Example], labels: Sequence[str], where: st
     return np.array([number[example.label] for example in examples], dtype=np.int64)
 
 
+def natural(examples: Sequence[Example]) -> NDArray[np.bool_]:
+    """Which units were not composed for their label: their scores are the better guide to those on real news."""
+    return np.array([example.source != COMPOSED for example in examples], dtype=bool)
+
+
 def _fold_probabilities(
-    classifier: UnitClassifier, batch: Batch, y: NDArray[np.str_], groups: Ints, train: Ints, test: Ints
+    classifier: UnitClassifier,
+    batch: Batch,
+    y: NDArray[np.str_],
+    groups: Ints,
+    chosen: NDArray[np.bool_],
+    train: Ints,
+    test: Ints,
 ) -> tuple[Floats, list[float]]:
-    classifier.fit(batch.take(train), list(y[train]), groups[train])
+    classifier.fit(batch.take(train), list(y[train]), groups[train], chosen[train])
     return classifier.predict_proba(batch.take(test)), [classifier.thresholds_[label] for label in classifier.labels]
 
 
@@ -68,12 +82,12 @@ def cross_validate(
             "cross-validation needs units of at least three articles that share no near-duplicates",
             remedy="add corpus files of other articles",
         )
-    batch = batch_of_examples(examples)
+    batch, chosen = batch_of_examples(examples), natural(examples)
     y = np.array([example.label for example in examples])
     true = _label_numbers(examples, classifier.labels, "cross-validation")
     folds = grouped_folds(true, groups, n_splits, classifier.random_state)
     parts = Parallel(n_jobs=n_jobs)(
-        delayed(_fold_probabilities)(clone(classifier).set_params(n_jobs=1), batch, y, groups, train, test)
+        delayed(_fold_probabilities)(clone(classifier).set_params(n_jobs=1), batch, y, groups, chosen, train, test)
         for train, test in folds
     )
     probabilities = np.zeros((len(y), len(classifier.labels)))

@@ -22,6 +22,7 @@ _PAIR = np.uint64(0x9E3779B97F4A7C15)
 _COLON = np.uint64(hash_of(":"))
 #: A colon this many tokens from the start at most ends a run-in head.
 _RUN_IN = 8
+_NONE = np.zeros(0, dtype=np.int64)
 _LENGTHS = (5, 10, 18, 28, 40)
 
 
@@ -120,7 +121,7 @@ class UnitFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.vocabulary_ = vocabulary[keep]
         self.idf_ = np.log((1 + len(batch)) / (1 + frequency[keep])) + 1.0
         self._name_ngrams(norms, unit)
-        self.feature_names_ = [name for block in self._blocks(batch) for name in block.names]
+        self.feature_names_ = [name for block in self._blocks(batch.take(_NONE)) for name in block.names]
         return self
 
     def _name_ngrams(self, norms: NDArray[np.uint64], unit: Ints) -> None:

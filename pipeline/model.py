@@ -25,6 +25,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 #: Margin of a label that was not among the training data; real ones lie between about -3 and 3.
 _UNSEEN = -20.0
+#: Fewer units than this say too little about five labels' probabilities.
+LEAST_TO_CALIBRATE = 500
 
 
 def grouped_folds(y: ArrayLike, groups: ArrayLike, n_splits: int, seed: int) -> list[tuple[Ints, Ints]]:
@@ -194,7 +196,13 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _fit_fold(self, batch: Batch, y: Ints, train: Ints, test: Ints) -> Floats:
         return self._scores(self._fit_pipeline(batch.take(train), y[train]), batch.take(test))
 
-    def fit(self, batch: Batch, y: Sequence[str], groups: ArrayLike | None = None) -> UnitClassifier:
+    def fit(
+        self,
+        batch: Batch,
+        y: Sequence[str],
+        groups: ArrayLike | None = None,
+        calibrate_on: ArrayLike | None = None,
+    ) -> UnitClassifier:
         """Fit on labelled units.
 
         Parameters
@@ -203,9 +211,14 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         y : n label names
         groups : array of n group numbers, default the batch's documents
             No fold cuts a group.
+        calibrate_on : array of n bool, default all
+            Units whose out-of-fold scores give the calibration and the thresholds: those that are most like
+            the text that will be classified. All are used where fewer than ``LEAST_TO_CALIBRATE`` are chosen.
         """
         target = self._encode(y)
-        weight = self._weights(target)
+        chosen = np.ones(len(target), dtype=bool) if calibrate_on is None else np.asarray(calibrate_on, dtype=bool)
+        if chosen.sum() < LEAST_TO_CALIBRATE:
+            chosen[:] = True
         folds = grouped_folds(target, batch.documents if groups is None else groups, self.n_splits, self.random_state)
         parts = Parallel(n_jobs=self.n_jobs)(
             delayed(clone(self)._fit_fold)(batch, target, train, test) for train, test in folds
@@ -213,8 +226,10 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         scores = np.zeros((len(target), len(self.labels)))
         for (_, test), part in zip(folds, parts, strict=True):
             scores[test] = part
-        self.scaling_ = VectorScaling.fit(scores, target, weight)
-        self.thresholds_ = self._thresholds(self.scaling_(scores), target, weight)
+        scores, known = scores[chosen], target[chosen]
+        weight = self._weights(known)
+        self.scaling_ = VectorScaling.fit(scores, known, weight)
+        self.thresholds_ = self._thresholds(self.scaling_(scores), known, weight)
         self.pipeline_ = self._fit_pipeline(batch, target)
         self.classes_ = np.array(self.labels)
         return self

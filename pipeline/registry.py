@@ -15,6 +15,7 @@ import secrets
 import shutil
 import tempfile
 import warnings
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+from joblib.numpy_pickle import NumpyPickler
 
 from pipeline.card import render_card
 from pipeline.output import opened
@@ -42,10 +44,22 @@ def library_versions() -> dict[str, str]:
 
 
 def model_bytes(model: Any) -> bytes:
-    """The model as joblib writes it, compressed: equal models give equal bytes."""
+    """The model as joblib writes it, compressed: equal models give equal bytes, whatever the process did before."""
     buffer = io.BytesIO()
-    joblib.dump(model, buffer, compress=("zlib", 6))
-    return buffer.getvalue()
+    _ByValue(buffer).dump(model)
+    return zlib.compress(buffer.getvalue(), 6)
+
+
+class _ByValue(NumpyPickler):  # type: ignore[misc]
+    """joblib's pickler, but a string that occurs twice is written twice.
+
+    Pickle refers back to a string where it meets the same object, not an equal one; which of the names in a model
+    are one object hangs on what else the process has imported or loaded. joblib's own hash leaves them out likewise.
+    """
+
+    def memoize(self, obj: object) -> None:
+        if not isinstance(obj, str | bytes):
+            super().memoize(obj)
 
 
 def _content_id(fields: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from pipeline import registry
 from pipeline.batches import batch_of_examples
 from pipeline.corpus import Corpus, LabelSet, load_corpus
-from pipeline.evaluate import article_groups, cross_validate, evaluate
+from pipeline.evaluate import article_groups, cross_validate, evaluate, natural
 from pipeline.model import UnitClassifier
 from pipeline.places import corpus_folder, writable_models_folder
 from pipeline.records import Evaluation, ModelInfo, PipelineError
@@ -94,7 +94,8 @@ def train(
         timings["cross_validation"] = round(time.perf_counter() - started, 1)
     started = time.perf_counter()
     progress(f"fitting on {len(data.train)} units")
-    classifier.fit(batch_of_examples(data.train), [example.label for example in data.train], groups)
+    labels = [example.label for example in data.train]
+    classifier.fit(batch_of_examples(data.train), labels, groups, natural(data.train))
     timings["fit"] = round(time.perf_counter() - started, 1)
     heldout = evaluate(classifier, data.heldout)[0] if data.heldout else None
     classifier.set_params(n_jobs=1)

@@ -115,11 +115,18 @@ def test_every_fit_sees_whole_groups_and_no_test_unit(monkeypatch: pytest.Monkey
     tested: list[int] = []
 
     class Spy(UnitClassifier):
-        def fit(self, batch: Batch, y: list[str], groups: np.ndarray | None = None) -> UnitClassifier:
+        def fit(
+            self,
+            batch: Batch,
+            y: list[str],
+            groups: np.ndarray | None = None,
+            calibrate_on: np.ndarray | None = None,
+        ) -> UnitClassifier:
             assert groups is not None
+            assert calibrate_on is not None
             assert all(sizes[group] == count for group, count in Counter(groups).items())
             fits.append(groups)
-            return super().fit(batch, y, groups)
+            return super().fit(batch, y, groups, calibrate_on)
 
         def predict_proba(self, batch: Batch) -> np.ndarray:
             tested.append(len(batch))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -159,6 +160,14 @@ def test_what_a_killed_save_left_is_no_model(tmp_path: Path, monkeypatch: pytest
         registry.load_model(tmp_path, left.name)
     info = registry.save(DATA, FIELDS, tmp_path)
     assert registry.list_models(tmp_path) == [info]
+
+
+def test_equal_models_give_equal_bytes_whichever_strings_are_one_object() -> None:
+    one, other = "".join(["ver", "bose"]), "".join(["ver", "bose"])
+    assert one is not other
+    data = registry.model_bytes({"a": {one: 1}, "b": {one: 2}})
+    assert data == registry.model_bytes({"a": {one: 1}, "b": {other: 2}})
+    assert registry.joblib.load(io.BytesIO(data)) == {"a": {"verbose": 1}, "b": {"verbose": 2}}
 
 
 # Promoting

@@ -26,8 +26,11 @@ def test_the_same_corpus_twice_gives_the_same_model(
 
 
 def test_another_process_gives_the_same_model(trained: train.Training, small_corpus: Path, tmp_path: Path) -> None:
+    # this process has loaded and trained others before, that one only loads one
     code = f"""
 from pathlib import Path
+from pipeline import load
+load(models={str(trained.folder.parent)!r})
 from conftest import SMALL_LEXICON, SMALL_SETTINGS
 from pipeline import features, train
 features.load_lexicon = lambda: SMALL_LEXICON
