@@ -115,24 +115,29 @@ class UnitFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         unit = zones(tokens).unit
         norms = tokens.attributes[:, NORM]
         keys, rows = _ngram_keys(norms, unit)
-        once = np.unique(np.stack((keys, rows.astype(np.uint64))), axis=1)[0]
-        vocabulary, frequency = np.unique(once, return_counts=True)
+        order = np.lexsort((rows, keys))
+        keys, rows = keys[order], rows[order]
+        again = np.zeros(len(keys), dtype=bool)
+        again[1:] = (keys[1:] == keys[:-1]) & (rows[1:] == rows[:-1])
+        vocabulary, frequency = np.unique(keys[~again], return_counts=True)
         keep = frequency >= self.min_df
         self.vocabulary_ = vocabulary[keep]
         self.idf_ = np.log((1 + len(batch)) / (1 + frequency[keep])) + 1.0
-        self._name_ngrams(norms, unit)
+        self._name_ngrams(norms)
         self.feature_names_ = [name for block in self._blocks(batch.take(_NONE)) for name in block.names]
         return self
 
-    def _name_ngrams(self, norms: NDArray[np.uint64], unit: Ints) -> None:
-        names: dict[int, str] = {}
+    def _name_ngrams(self, norms: NDArray[np.uint64]) -> None:
+        """Names in the vocabulary's order; a word or pair is looked up once, where it first stands."""
         with np.errstate(over="ignore"):
             pairs = norms[:-1] * _PAIR + norms[1:]
-        for at in np.flatnonzero(lookup(self.vocabulary_, pairs) >= 0):
-            names.setdefault(int(pairs[at]), f"{_text_of(norms[at])} {_text_of(norms[at + 1])}")
-        for key in np.unique(norms):
-            names[int(key)] = _text_of(key)
-        self.ngrams_ = [f"word={names[int(key)]}" for key in self.vocabulary_]
+        names: dict[int, str] = {}
+        for keys, width in ((norms, 1), (pairs, 2)):
+            found, first = np.unique(keys, return_index=True)
+            known = lookup(self.vocabulary_, found) >= 0
+            for key, at in zip(found[known].tolist(), first[known].tolist(), strict=True):
+                names.setdefault(key, " ".join(_text_of(norm) for norm in norms[at : at + width]))
+        self.ngrams_ = [f"word={names[key]}" for key in self.vocabulary_.tolist()]
 
     def transform(self, batch: Batch) -> sparse.csr_matrix:
         """The matrix of shape (n_units, n_features), float64."""
