@@ -13,8 +13,6 @@ from pipeline.records import BACKGROUND, PipelineError
 
 LABELS_FILE = "labels.toml"
 _FIELDS = ("name", "letter", "definition", "colour")
-#: Optional: how common the label is in the news that will be classified. All labels have it, or none.
-_SHARE = "share"
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _LETTER = re.compile(r"[a-z]")
 _COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
@@ -25,15 +23,13 @@ _REMEDY = "mend labels.toml; each [[label]] has name, letter, definition and col
 class LabelSet:
     """The labels in the order of the file, ``background`` last.
 
-    The mappings go from a label's name to its definition, its colour (``#RRGGBB``), its letter, and its share
-    in the news that will be classified; ``shares`` is None where the file gives none.
+    The mappings go from a label's name to its definition, its colour (``#RRGGBB``) and its letter.
     """
 
     names: tuple[str, ...]
     definitions: Mapping[str, str]
     colours: Mapping[str, str]
     letters: Mapping[str, str]
-    shares: Mapping[str, float] | None = None
 
 
 def load_labels(folder: Path) -> LabelSet:
@@ -93,31 +89,14 @@ def _label_set(content: Mapping[str, Any], where: str) -> LabelSet:
         raise PipelineError(f"only the label '{BACKGROUND}'; at least one more is needed", where=where)
     if names[-1] != BACKGROUND:
         raise PipelineError(f"'{BACKGROUND}' is not the last label, but must be", where=where)
-    definitions, colours, letters = (_by_name(labels, field) for field in ("definition", "colour", "letter"))
-    return LabelSet(names, definitions, colours, letters, _shares(tables, where))
-
-
-def _shares(tables: list[Mapping[str, Any]], where: str) -> Mapping[str, float] | None:
-    """The share of each label, where the file gives them."""
-    shares = {table["name"]: table[_SHARE] for table in tables if _SHARE in table}
-    if not shares:
-        return None
-    for name, share in shares.items():
-        if not isinstance(share, float) or not 0 < share < 1:
-            raise PipelineError(f"bad share {share!r} of '{name}'; allowed: a number between 0 and 1", where=where)
-    missing = [table["name"] for table in tables if table["name"] not in shares]
-    if missing:
-        raise PipelineError(f"no share of '{missing[0]}'; give every label one, or none", where=where)
-    if abs(sum(shares.values()) - 1) > 0.005:
-        raise PipelineError(f"the shares add up to {sum(shares.values()):.2f}, not to 1", where=where)
-    return shares
+    return LabelSet(names, *(_by_name(labels, field) for field in ("definition", "colour", "letter")))
 
 
 def _label(table: Mapping[str, Any], which: str, where: str) -> dict[str, str]:
     """One checked [[label]] table; ``which`` says which one it is, in messages."""
     if isinstance(table.get("name"), str) and table["name"]:
         which = f"{which} ('{table['name']}')"
-    unknown = sorted(set(table) - {*_FIELDS, _SHARE})
+    unknown = sorted(set(table) - set(_FIELDS))
     if unknown:
         raise PipelineError(f"{which}: unknown key '{unknown[0]}'", where=where, remedy=_REMEDY)
     for field in _FIELDS:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
@@ -49,55 +50,50 @@ def grouped_folds(y: ArrayLike, groups: ArrayLike, n_splits: int, seed: int) -> 
         splitter = GroupKFold(n_splits=min(n_splits, n_groups))
     else:
         splitter = StratifiedGroupKFold(n_splits=n_splits, shuffle=True, random_state=seed)
-    return [(train, test) for train, test in splitter.split(np.zeros(len(np.asarray(y))), y, groups)]
+    with warnings.catch_warnings():  # a label rarer than the folds is no mistake of the user's
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        return [(train, test) for train, test in splitter.split(np.zeros(len(np.asarray(y))), y, groups)]
 
 
-class VectorScaling:
-    """Calibration of class scores: one temperature and one offset a class, fitted by likelihood.
+class TemperatureScaling:
+    """Calibration of class scores by one temperature, fitted by likelihood: ``softmax(scores / temperature)``.
 
-    ``softmax(scores / temperature + offsets)``: the vector scaling of Guo et al. (2017), "On calibration of
-    modern neural networks", with one slope in common, so that few units of a rare label suffice.
+    Guo et al. (2017), "On calibration of modern neural networks". It leaves the order of the labels as it is.
     """
 
-    def __init__(self, temperature: float = 1.0, offsets: ArrayLike = 0.0) -> None:
+    def __init__(self, temperature: float = 1.0) -> None:
         self.temperature = temperature
-        self.offsets = np.asarray(offsets, dtype=np.float64)
 
     @classmethod
-    def fit(cls, scores: Floats, y: Ints, weight: Floats) -> VectorScaling:
-        """Fit on held-out scores of shape (n, n_classes) with class numbers ``y`` and unit weights."""
-        n_classes = scores.shape[1]
-        weight = weight / weight.sum()
+    def fit(cls, scores: Floats, y: Ints) -> TemperatureScaling:
+        """Fit on held-out scores of shape (n, n_classes) with class numbers ``y``."""
 
-        def loss(parameters: Floats) -> float:
-            values = log_softmax(scores * np.exp(parameters[0]) + parameters[1:], axis=1)
-            return float(-(weight * values[np.arange(len(y)), y]).sum() + 1e-4 * (parameters**2).sum())
+        def loss(exponent: float) -> float:
+            return -float(log_softmax(scores * np.exp(exponent), axis=1)[np.arange(len(y)), y].mean())
 
-        best = minimize(loss, np.zeros(n_classes + 1), method="L-BFGS-B").x
-        return cls(float(np.exp(-best[0])), best[1:] - best[1:].mean())
+        return cls(float(np.exp(-minimize_scalar(loss, bounds=(-4, 4), method="bounded").x)))
 
     def __call__(self, scores: Floats) -> Floats:
         """Probabilities of shape (n, n_classes); every row sums to 1."""
-        return np.asarray(softmax(scores / self.temperature + self.offsets, axis=1))
+        return np.asarray(softmax(scores / self.temperature, axis=1))
 
 
-def label_weights(y: Ints, n_labels: int, shares: Sequence[float] | None) -> Floats:
-    """A weight for each unit under which the labels have the given shares; all 1 without shares."""
-    if shares is None:
-        return np.ones(len(y))
-    observed = np.bincount(y, minlength=n_labels) / len(y)
-    ratio = np.divide(np.asarray(shares), observed, out=np.ones(n_labels), where=observed > 0)
-    return np.asarray(ratio[y])
+def label_weights(y: Ints, balance: float) -> Floats:
+    """A weight for each unit: its label's frequency to the power of ``-balance``, scaled to a mean of 1.
+
+    0 leaves the labels as frequent as they are, 1 makes them weigh the same.
+    """
+    weight = np.bincount(y)[y].astype(np.float64) ** -balance
+    return np.asarray(weight / weight.mean())
 
 
-def precision_threshold(confidence: Floats, right: NDArray[np.bool_], weight: Floats, target: float) -> float:
-    """The lowest confidence from which on the weighted precision is at least ``target``.
+def precision_threshold(confidence: Floats, right: NDArray[np.bool_], target: float) -> float:
+    """The lowest confidence from which on the precision is at least ``target``.
 
     Where no cut reaches the target, the confidence with the best precision over at least 20 units.
     """
     order = np.argsort(-confidence, kind="stable")
-    total = np.cumsum(weight[order])
-    precision = np.cumsum(weight[order] * right[order]) / total
+    precision = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
     # a cut takes all units of one confidence, or none of them
     last_of_tie = np.append(np.diff(confidence[order]) != 0, True)
     enough = last_of_tie & (np.arange(len(order)) >= min(19, len(order) - 1))
@@ -122,9 +118,9 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Inverse strength of the penalty of the support vector machines.
     features : dict or None
         Parameters of :class:`~pipeline.features.UnitFeatures`.
-    label_shares : mapping of label to share, or None
-        Shares of the labels in the text that will be classified; the corpus is weighted to them in fitting,
-        calibration and thresholds. None takes the corpus as it is.
+    balance : float
+        In fitting, a unit weighs its label's frequency to the power of ``-balance``: 0 takes the corpus as it is,
+        1 makes all labels weigh the same. Calibration and thresholds are not weighted.
     precision : float
         A label's threshold is the lowest confidence at which its out-of-fold precision is at least this.
     n_splits : int
@@ -145,8 +141,8 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         *,
         C: float = 0.2,
         features: Mapping[str, Any] | None = None,
-        label_shares: Mapping[str, float] | None = None,
-        precision: float = 0.6,
+        balance: float = 0.25,
+        precision: float = 0.7,
         n_splits: int = 5,
         n_jobs: int = 1,
         random_state: int = 0,
@@ -154,7 +150,7 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.labels = labels
         self.C = C
         self.features = features
-        self.label_shares = label_shares
+        self.balance = balance
         self.precision = precision
         self.n_splits = n_splits
         self.n_jobs = n_jobs
@@ -170,10 +166,6 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if unknown:
             raise ValueError(f"unknown labels {unknown}; the labels are {list(self.labels)}")
         return np.array([number[label] for label in y], dtype=np.int64)
-
-    def _weights(self, y: Ints) -> Floats:
-        shares = None if self.label_shares is None else [self.label_shares[label] for label in self.labels]
-        return label_weights(y, len(self.labels), shares)
 
     def _scores(self, pipeline: Pipeline, batch: Batch) -> Floats:
         """Margins of every label; a label that the fold never saw gets a very low one."""
@@ -191,7 +183,7 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         # BLAS threads have too little to do here: on a busy machine they wait for each other ten times
         # as long as they work, and their number would show in the last digits of the coefficients
         with threadpool_limits(1):
-            return pipeline.fit(batch, y, linearsvc__sample_weight=self._weights(y))
+            return pipeline.fit(batch, y, linearsvc__sample_weight=label_weights(y, self.balance))
 
     def _fit_fold(self, batch: Batch, y: Ints, train: Ints, test: Ints) -> Floats:
         return self._scores(self._fit_pipeline(batch.take(train), y[train]), batch.take(test))
@@ -227,24 +219,20 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for (_, test), part in zip(folds, parts, strict=True):
             scores[test] = part
         scores, known = scores[chosen], target[chosen]
-        weight = self._weights(known)
-        self.scaling_ = VectorScaling.fit(scores, known, weight)
-        self.thresholds_ = self._thresholds(self.scaling_(scores), known, weight)
+        self.scaling_ = TemperatureScaling.fit(scores, known)
+        self.thresholds_ = self._thresholds(self.scaling_(scores), known)
         self.pipeline_ = self._fit_pipeline(batch, target)
         self.classes_ = np.array(self.labels)
         return self
 
-    def _thresholds(self, probabilities: Floats, target: Ints, weight: Floats) -> dict[str, float]:
+    def _thresholds(self, probabilities: Floats, target: Ints) -> dict[str, float]:
         guess = probabilities.argmax(axis=1)
         confidence = probabilities.max(axis=1)
         thresholds = {}
         for index, label in enumerate(self.labels):
             said = guess == index
             right = target[said] == index
-            enough = said.any()
-            thresholds[label] = (
-                precision_threshold(confidence[said], right, weight[said], self.precision) if enough else 1.0
-            )
+            thresholds[label] = precision_threshold(confidence[said], right, self.precision) if said.any() else 1.0
         return thresholds
 
     def predict_proba(self, batch: Batch) -> Floats:

@@ -43,8 +43,7 @@ def _silent(_: str) -> None:
 
 def new_classifier(labels: LabelSet, *, seed: int = 0, n_jobs: int = 1) -> UnitClassifier:
     """An unfitted classifier with the settings of `communique train`."""
-    settings = {"label_shares": labels.shares, **SETTINGS}
-    return UnitClassifier(labels.names, random_state=seed, n_jobs=n_jobs, **settings)
+    return UnitClassifier(labels.names, random_state=seed, n_jobs=n_jobs, **SETTINGS)
 
 
 def train(

@@ -24,14 +24,14 @@ from pipeline.evaluate import evaluate
 from pipeline.records import Evaluation
 
 PINNED: dict[str, Any] = {
-    "corpus": "fill in",
-    "heldout macro-F1": 0.0,
-    "heldout F1": {"challenge": 0.0, "opportunity": 0.0, "goal": 0.0, "implication": 0.0, "background": 0.0},
-    "heldout calibration error": 1.0,
-    "cross-validation macro-F1": 0.0,
+    "corpus": "214179d48b83c3bfee71468e6d8c59f3b21f3196099e4771249c5751ee80a010",
+    "heldout macro-F1": 0.73,
+    "heldout F1": {"challenge": 0.64, "opportunity": 0.70, "goal": 0.74, "implication": 0.68, "background": 0.87},
+    "heldout calibration error": 0.04,
+    "cross-validation macro-F1": 0.74,
 }
 #: Floors (and one ceiling) on real news: `score.py` of the folder that COMMUNIQUE_EXAM names.
-EXAM = {"macro_f1": 0.44, "boundary_exact": 0.95, "calibration_error": 0.08}
+EXAM = {"macro_f1": 0.55, "boundary_exact": 0.98, "calibration_error": 0.07}
 #: A floor further below the measured figure would let a drop pass.
 SLACK = 0.03
 

@@ -583,9 +583,6 @@ LAST = GOOD.replace("goal", "background").replace('"g"', '"b"')
         (GOOD, "no label 'background'; it is required"),
         (LAST, "only the label 'background'; at least one more is needed"),
         (LAST + GOOD, "'background' is not the last label, but must be"),
-        (GOOD + "share = 0.3\n" + LAST, "no share of 'background'; give every label one, or none"),
-        (GOOD + "share = 3.0\n" + LAST, "bad share 3.0 of 'goal'; allowed: a number between 0 and 1"),
-        (GOOD + "share = 0.3\n" + LAST + "share = 0.6\n", "the shares add up to 0.90, not to 1"),
     ],
 )
 def test_a_wrong_labels_file_says_which_label_and_why(
@@ -613,8 +610,6 @@ def test_the_shipped_labels_are_the_codebooks_and_their_colours_can_be_seen() ->
     assert LABELS.names == ("challenge", "opportunity", "goal", "implication", "background")
     assert "".join(LABELS.letters[name] for name in LABELS.names) == "cogib"
     assert len(set(LABELS.colours.values())) == 5
-    assert LABELS.shares is not None
-    assert LABELS.shares["background"] > 0.5
     assert all(contrast(colour, ground) >= 3 for colour in LABELS.colours.values() for ground in (0.0, 1.0))
 
 

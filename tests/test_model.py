@@ -19,7 +19,7 @@ from sklearn.exceptions import NotFittedError
 from pipeline import features
 from pipeline.batches import Batch, batch_of_examples
 from pipeline.lexicon import Group
-from pipeline.model import UnitClassifier, VectorScaling, grouped_folds, label_weights, precision_threshold
+from pipeline.model import TemperatureScaling, UnitClassifier, grouped_folds, label_weights, precision_threshold
 from pipeline.records import Example, PipelineError
 from pipeline.registry import model_bytes
 
@@ -74,100 +74,82 @@ def fitted() -> UnitClassifier:
 # calibration
 
 
-def test_scaling_recovers_temperature_and_offsets() -> None:
+def test_scaling_recovers_the_temperature() -> None:
     rng = np.random.default_rng(0)
     truth = rng.normal(0, 2, (20_000, 3))
     y = (truth + rng.gumbel(size=truth.shape)).argmax(axis=1)  # drawn from softmax(truth)
-    offsets = np.array([0.8, -0.5, -0.3])
-    found = VectorScaling.fit((truth - offsets) * 2.5, y, np.ones(len(y)))
-    assert found.temperature == pytest.approx(2.5, rel=0.05)
-    assert found.offsets == pytest.approx(offsets, abs=0.06)
-    assert found.offsets.sum() == pytest.approx(0)
-
-
-def test_scaling_follows_the_weights() -> None:
-    scores = np.zeros((100, 2))
-    y = np.repeat([0, 1], 50)
-    found = VectorScaling.fit(scores, y, np.repeat([1.0, 3.0], 50))
-    assert found(scores)[0] == pytest.approx([0.25, 0.75], abs=0.01)
+    assert TemperatureScaling.fit(truth * 2.5, y).temperature == pytest.approx(2.5, rel=0.05)
 
 
 def test_scaling_of_scores_that_say_nothing_stays_finite() -> None:
     scores = np.full((10, 3), -20.0)
     scores[:, 0] = 0.0
-    found = VectorScaling.fit(scores, np.zeros(10, dtype=int), np.ones(10))
-    assert np.isfinite([found.temperature, *found.offsets]).all()
+    found = TemperatureScaling.fit(scores, np.zeros(10, dtype=int))
+    assert np.isfinite(found.temperature)
     assert found(scores)[:, 0].min() > 0.99
 
 
 @given(
     st.lists(st.lists(st.floats(-50, 50), min_size=3, max_size=3), min_size=1, max_size=5),
     st.floats(0.1, 10),
-    st.lists(st.floats(-5, 5), min_size=3, max_size=3),
 )
-def test_scaled_rows_sum_to_one(scores: list[list[float]], temperature: float, offsets: list[float]) -> None:
-    found = VectorScaling(temperature, offsets)(np.array(scores))
+def test_scaled_rows_sum_to_one_and_keep_their_order(scores: list[list[float]], temperature: float) -> None:
+    found = TemperatureScaling(temperature)(np.array(scores))
     assert found.sum(axis=1) == pytest.approx(np.ones(len(scores)))
     assert (found >= 0).all()
+    best = np.array(scores).argmax(axis=1)
+    assert (found[np.arange(len(best)), best] == found.max(axis=1)).all()
 
 
 def test_scaling_without_parameters_is_softmax() -> None:
     scores = np.array([[1.0, 2.0], [0.0, -1.0]])
-    np.testing.assert_allclose(VectorScaling()(scores), softmax(scores, axis=1))
+    np.testing.assert_allclose(TemperatureScaling()(scores), softmax(scores, axis=1))
 
 
 # weights and thresholds
 
 
-def test_weights_bring_the_labels_to_their_shares() -> None:
-    y = np.array([0] * 10 + [1] * 30 + [2] * 60)
-    weight = label_weights(y, 3, [0.2, 0.2, 0.6])
-    assert np.bincount(y, weight) / weight.sum() == pytest.approx([0.2, 0.2, 0.6])
-    assert weight.sum() == pytest.approx(len(y))
-    assert label_weights(y, 3, None).tolist() == [1.0] * 100
-
-
-def test_weights_of_a_label_that_does_not_occur_need_no_units() -> None:
-    weight = label_weights(np.array([0, 0, 2]), 3, [0.5, 0.3, 0.2])
-    assert np.isfinite(weight).all()
-    assert weight[0] / weight[2] == pytest.approx((0.5 / 2) / (0.2 / 1))
+def test_weights_balance_the_labels_as_far_as_asked() -> None:
+    y = np.array([0] * 10 + [1] * 40 + [3] * 50)  # label 2 does not occur
+    assert label_weights(y, 0.0).tolist() == [1.0] * 100
+    whole, half = label_weights(y, 1.0), label_weights(y, 0.5)
+    assert np.bincount(y, whole)[[0, 1, 3]] == pytest.approx([100 / 3] * 3)
+    assert half[0] / half[10] == pytest.approx(2.0)
+    assert half.mean() == pytest.approx(1.0)
 
 
 def test_threshold_by_hand() -> None:
     confidence = np.linspace(0.99, 0.50, 50)
     right = np.arange(50) < 30  # the 30 surest are right, no other is
-    ones = np.ones(50)
-    assert precision_threshold(confidence, right, ones, 0.75) == pytest.approx(confidence[39])
-    assert precision_threshold(confidence, right, ones, 1.0) == pytest.approx(confidence[29])
+    assert precision_threshold(confidence, right, 0.75) == pytest.approx(confidence[39])
+    assert precision_threshold(confidence, right, 1.0) == pytest.approx(confidence[29])
     # nobody reaches 0.9 when all the surest are wrong: the best cut of at least 20 is all of them
-    assert precision_threshold(confidence, ~right, ones, 0.9) == pytest.approx(confidence[49])
-    heavy = np.where(right, 3.0, 1.0)
-    assert precision_threshold(confidence, right, heavy, 0.9) == pytest.approx(confidence[39])
+    assert precision_threshold(confidence, ~right, 0.9) == pytest.approx(confidence[49])
 
 
 def test_units_of_equal_confidence_stand_on_one_side_of_the_threshold() -> None:
     # 0.6 on the first 20 of the tie, 0.5 on all of them: the tie as a whole misses the target
     confidence = np.concatenate((np.full(20, 0.9), np.full(20, 0.7)))
     right = np.array([True] * 20 + [True] * 10 + [False] * 10)
-    assert precision_threshold(confidence, right, np.ones(40), 0.8) == 0.9
-    assert precision_threshold(confidence, right, np.ones(40), 0.75) == 0.7
+    assert precision_threshold(confidence, right, 0.8) == 0.9
+    assert precision_threshold(confidence, right, 0.75) == 0.7
 
 
-UNITS = st.lists(st.tuples(st.integers(1, 9), st.booleans(), st.integers(1, 5)), min_size=1, max_size=60)
+UNITS = st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=1, max_size=60)
 
 
 @settings(max_examples=300)
 @given(UNITS, st.sampled_from([0.3, 0.5, 0.6, 0.9, 1.0]))
-def test_threshold_is_that_of_a_plain_loop(units: list[tuple[int, bool, int]], target: float) -> None:
+def test_threshold_is_that_of_a_plain_loop(units: list[tuple[int, bool]], target: float) -> None:
     precision = {}
-    for cut in sorted({confidence for confidence, _, _ in units}):
-        above = [(right, weight) for confidence, right, weight in units if confidence >= cut]
+    for cut in sorted({confidence for confidence, _ in units}):
+        above = [right for confidence, right in units if confidence >= cut]
         if len(above) >= min(20, len(units)):
-            precision[cut] = sum(weight for right, weight in above if right) / sum(weight for _, weight in above)
+            precision[cut] = sum(above) / len(above)
     good = [cut for cut, value in precision.items() if value >= target]
     expected = {min(good)} if good else {cut for cut, value in precision.items() if value == max(precision.values())}
-    confidence, right, weight = (np.array(column) for column in zip(*units, strict=True))
-    found = precision_threshold(confidence / 10, right, weight.astype(float), target)
+    confidence, right = (np.array(column) for column in zip(*units, strict=True))
+    found = precision_threshold(confidence / 10, right, target)
     assert round(found * 10) in expected
 
 
@@ -244,13 +226,22 @@ def test_empty_batch_and_empty_unit(fitted: UnitClassifier) -> None:
     assert fitted.predict_proba(batch_of_texts([""])).sum() == pytest.approx(1)
 
 
-def test_shares_shift_the_probabilities() -> None:
-    rows = news()
-    batch, y = batch_of_examples(rows), labels_of(rows)
-    unsure = batch_of_texts(["Nothing here is known at all"])
-    shares = {"challenge": 0.05, "goal": 0.05, "background": 0.9}
-    plain, shifted = classifier().fit(batch, y), classifier(label_shares=shares).fit(batch, y)
-    assert shifted.predict_proba(unsure)[0, 2] > plain.predict_proba(unsure)[0, 2] + 0.2
+def test_the_chosen_units_alone_give_calibration_and_thresholds() -> None:
+    rows = news(articles=300, wrong=0.0)
+    noisy = news(articles=300, seed=1, wrong=0.9)
+    batch, y = batch_of_examples(rows + noisy), labels_of(rows + noisy)
+    groups = np.repeat(np.arange(600), 6)
+    clean = np.repeat([True, False], len(rows))
+    sure = classifier().fit(batch, y, groups, clean)
+    unsure = classifier().fit(batch, y, groups, ~clean)
+    every = classifier().fit(batch, y, groups)
+    unit = batch.take(np.arange(6))
+    tops = [fitted.predict_proba(unit).max(axis=1).mean() for fitted in (sure, every, unsure)]
+    assert tops[0] > tops[1] + 0.1 > tops[2] + 0.2
+    # too few say too little: then all are used
+    few = np.zeros(len(y), dtype=bool)
+    few[:20] = True
+    assert classifier().fit(batch, y, groups, few).scaling_.temperature == every.scaling_.temperature
 
 
 def test_no_group_is_cut_in_calibration() -> None:
