@@ -14,6 +14,7 @@ from pipeline import registry
 from pipeline.batches import batch_of_examples
 from pipeline.corpus import Corpus, LabelSet, load_corpus
 from pipeline.evaluate import article_groups, cross_validate, evaluate, natural
+from pipeline.features import UnitFeatures
 from pipeline.model import UnitClassifier
 from pipeline.places import corpus_folder, writable_models_folder
 from pipeline.records import Evaluation, ModelInfo, PipelineError
@@ -132,7 +133,8 @@ def _fields(
     """The manifest's fields that training knows."""
     metrics = {"cross_validation": measured, "heldout": heldout}
     parameters = classifier.get_params(deep=False)
-    settings = {name: value for name, value in parameters.items() if name not in ("labels", "n_jobs")}
+    settings = {name: value for name, value in parameters.items() if name not in ("labels", "n_jobs", "features")}
+    settings |= UnitFeatures(**(classifier.features or {})).get_params()
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "labels": data.labels.names,
