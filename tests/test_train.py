@@ -66,7 +66,8 @@ def test_the_manifest_says_how_to_redo_it(quick: None, small_corpus: Path, tmp_p
     done = train.train(small_corpus, tmp_path, seed=3, progress=said.append)
     info = json.loads((done.folder / "model.json").read_text())
     assert (info["seed"], info["command"], info["manifest_version"]) == (3, "communique train", 1)
-    assert info["settings"]["features"] == {"min_df": 5}
+    assert info["settings"]["min_df"] == 5
+    assert info["settings"]["ngram_weight"] == 3.0
     assert info["versions"] == registry.library_versions()
     assert info["labels"] == ["challenge", "opportunity", "goal", "implication", "background"]
     assert set(info["thresholds"]) == set(info["labels"])
