@@ -32,6 +32,8 @@ class Batch:
         The distinct section headings and list lead-ins; entry 0 is empty.
     sections : array of shape (n_units,)
         Index into ``headings`` of each unit's section; 0 where there is none.
+    texts, heading_texts : tuples of str
+        The text of each unit and of each heading, for a sentence encoder, which reads strings and no tokens.
     """
 
     tokens: Tokens
@@ -39,6 +41,8 @@ class Batch:
     documents: Ints
     headings: Tokens
     sections: Ints
+    texts: tuple[str, ...]
+    heading_texts: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -57,14 +61,16 @@ class Batch:
             documents=self.documents[rows],
             headings=self.headings,
             sections=self.sections[rows],
+            texts=tuple(self.texts[row] for row in rows.tolist()),
+            heading_texts=self.heading_texts,
         )
 
 
-def _headings(sections: Sequence[str | None]) -> tuple[Tokens, Ints]:
+def _headings(sections: Sequence[str | None]) -> tuple[tuple[str, ...], Tokens, Ints]:
     """Number the distinct heading texts, and tokenise each once."""
     number: dict[str, int] = {"": 0}
     column = np.array([number.setdefault(text or "", len(number)) for text in sections], dtype=np.int64)
-    return tokens_of(list(number)), column
+    return tuple(number), tokens_of(list(number)), column
 
 
 def batch_of_parsed(parsed: Sequence[Parsed]) -> Batch:
@@ -75,13 +81,15 @@ def batch_of_parsed(parsed: Sequence[Parsed]) -> Batch:
     sizes = np.concatenate([np.diff(part.starts) for part in parts])
     units = [unit for one in parsed for unit in one.units]
     counts = [len(one.units) for one in parsed]
-    headings, sections = _headings([unit.section for unit in units])
+    heading_texts, headings, sections = _headings([unit.section for unit in units])
     return Batch(
         tokens=Tokens(attributes, np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)),
         kinds=np.array([KINDS.index(unit.kind) for unit in units], dtype=np.int64),
         documents=np.repeat(np.arange(len(parsed)), counts),
         headings=headings,
         sections=sections,
+        texts=tuple(unit.text for unit in units),
+        heading_texts=heading_texts,
     )
 
 
@@ -93,11 +101,13 @@ def _article_numbers(articles: Iterable[str]) -> Ints:
 
 def batch_of_examples(examples: Sequence[Example]) -> Batch:
     """The batch of labelled corpus units; rows of an article that follow each other are neighbours."""
-    headings, sections = _headings([example.section for example in examples])
+    heading_texts, headings, sections = _headings([example.section for example in examples])
     return Batch(
         tokens=tokens_of([example.text for example in examples]),
         kinds=np.array([KINDS.index(example.kind) for example in examples], dtype=np.int64),
         documents=_article_numbers(example.article for example in examples),
         headings=headings,
         sections=sections,
+        texts=tuple(example.text for example in examples),
+        heading_texts=heading_texts,
     )

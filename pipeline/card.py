@@ -45,6 +45,18 @@ def _list(values: Mapping[str, Any], form: Any = str) -> str:
     return ", ".join(f"{name} {form(value)}" for name, value in values.items())
 
 
+def _encoder(encoder: Mapping[str, Any] | None) -> list[str]:
+    """The line on the sentence encoder, in a model that has one."""
+    if encoder is None:
+        return []
+    return [
+        f"- Sentence encoder `{encoder['name']}`, last {encoder['layers']} layers fine-tuned in {encoder['epochs']} "
+        f"passes ({_list(encoder['versions'])}); its share of the summed scores is {encoder['share']:.0%}.",
+        f"- The base weights are not stored here: `model.safetensors` with SHA-256 `{encoder['sha256']}` must be on "
+        "the machine, and the extra `communique[encoder]` installed.",
+    ]
+
+
 def render_card(info: ModelInfo) -> str:
     """The card as Markdown."""
     train, heldout = info.corpus["train"], info.corpus["heldout"]
@@ -63,7 +75,8 @@ def render_card(info: ModelInfo) -> str:
         f"- Held out: {heldout['units']} units in {heldout['articles']} articles, never fitted.",
         f"- Corpus SHA-256 `{info.corpus['sha256']}`.",
         f"- Command `{info.command}`, seed {info.seed}.",
-        f"- Settings: {_list(info.settings)}.",
+        f"- Settings: {_list({name: value for name, value in info.settings.items() if name != 'encoder'})}.",
+        *_encoder(info.settings.get("encoder")),
         f"- Versions: {_list(info.versions)}.",
         f"- `model.joblib` SHA-256 `{info.sha256}`.",
         "",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline import registry
 from pipeline.batches import batch_of_parsed
+from pipeline.combined import CombinedClassifier
 from pipeline.model import UnitClassifier
 from pipeline.places import models_folder
 from pipeline.readers import read
@@ -145,7 +146,10 @@ def load(model_id: str | None = None, *, models: Path | str | None = None) -> Mo
     Raises
     ------
     PipelineError
-        There is no such model, or it is not what its manifest says; nothing is unpickled then.
+        There is no such model, or it is not what its manifest says; nothing is unpickled then. Or it needs a
+        sentence encoder that is not on this machine.
     """
     classifier, info = registry.load_model(models_folder(Path(models) if models is not None else None), model_id)
+    if isinstance(classifier, CombinedClassifier):
+        classifier.open_encoder()
     return Model(classifier, info)

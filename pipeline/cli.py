@@ -212,10 +212,24 @@ def train_cli(
     seed: SeedOption = 0,
     jobs: JobsOption = -1,
     cross_validation: Annotated[
-        bool, typer.Option("--cross-validation/--no-cross-validation", help="Measure on article-grouped folds too.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--cross-validation/--no-cross-validation",
+            help="Measure on article-grouped folds too. Default: yes, but not with an encoder.",
+        ),
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            "--encoder",
+            metavar="NAME|FOLDER",
+            help="Fine-tune a sentence encoder too; 'default' is all-MiniLM-L6-v2. Needs the extra [encoder].",
+        ),
+    ] = None,
 ) -> None:
     """Fit a model on the corpus, measure it, save it under models/ and make it the one in use.
+
+    A model with an --encoder is saved beside it, and used where --model names it.
 
     Example: communique train --corpus corpus --models models
     """
@@ -223,7 +237,15 @@ def train_cli(
     from pipeline.train import train
 
     with _errors():
-        done = train(corpus, models, seed=seed, n_jobs=jobs, cross_validation=cross_validation, progress=say)
+        done = train(
+            corpus,
+            models,
+            seed=seed,
+            n_jobs=jobs,
+            cross_validation=cross_validation,
+            encoder=encoder,
+            progress=say,
+        )
         for scores in (done.cross_validation, done.heldout):
             if scores is not None:
                 print(evaluation_text(scores) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,7 +13,9 @@ from typing import Any
 
 from pipeline import registry
 from pipeline.batches import batch_of_examples
+from pipeline.combined import CombinedClassifier
 from pipeline.corpus import Corpus, LabelSet, load_corpus
+from pipeline.encoder_base import DEFAULT_ENCODER, find_base
 from pipeline.evaluate import article_groups, cross_validate, evaluate, natural
 from pipeline.features import UnitFeatures
 from pipeline.model import UnitClassifier
@@ -42,8 +45,10 @@ def _silent(_: str) -> None:
     """The progress of somebody who wants none."""
 
 
-def new_classifier(labels: LabelSet, *, seed: int = 0, n_jobs: int = 1) -> UnitClassifier:
-    """An unfitted classifier with the settings of `communique train`."""
+def new_classifier(labels: LabelSet, *, seed: int = 0, n_jobs: int = 1, encoder: str | None = None) -> UnitClassifier:
+    """An unfitted classifier with the settings of `communique train`, and the named encoder if one is named."""
+    if encoder is not None:
+        return CombinedClassifier(labels.names, encoder=encoder, random_state=seed, n_jobs=n_jobs, **SETTINGS)
     return UnitClassifier(labels.names, random_state=seed, n_jobs=n_jobs, **SETTINGS)
 
 
@@ -53,10 +58,11 @@ def train(
     *,
     seed: int = 0,
     n_jobs: int = -1,
-    cross_validation: bool = True,
+    cross_validation: bool | None = None,
+    encoder: str | None = None,
     progress: Progress = _silent,
 ) -> Training:
-    """Fit a model on the corpus, measure it, save it and promote it.
+    """Fit a model on the corpus, measure it, save it and promote it; one with an encoder is not promoted.
 
     Parameters
     ----------
@@ -66,16 +72,24 @@ def train(
         Seed of the folds; the same corpus and seed give the same model file.
     n_jobs : int
         Processes for the folds; -1 uses every core.
-    cross_validation : bool
-        Whether to measure by article-grouped cross-validation too, which takes most of the time.
+    cross_validation : bool, default True without an encoder and False with one
+        Whether to measure by article-grouped cross-validation too, which takes most of the time; with an encoder,
+        which is fine-tuned in each fold, an hour and more.
+    encoder : str, optional
+        Name or folder of a sentence encoder to fine-tune and combine with the default model, or ``default``;
+        needs the extra ``[encoder]``.
     progress : callable
         Is told each step, in words.
 
     Raises
     ------
     PipelineError
-        The corpus has errors or is too small, or the models folder can't be written.
+        The corpus has errors or is too small, or the models folder can't be written; the extra or the encoder is
+        missing.
     """
+    if encoder is not None:
+        encoder = DEFAULT_ENCODER if encoder == "default" else encoder
+        find_base(encoder)  # said before the work, not after it
     timings: dict[str, float] = {}
     models = writable_models_folder(models)
     source = corpus_folder(corpus)
@@ -83,26 +97,34 @@ def train(
     data = load_corpus(source)
     groups = article_groups(data.train)
     _require_enough(data, groups.tolist(), source)
-    classifier = new_classifier(data.labels, seed=seed, n_jobs=n_jobs)
+    classifier = new_classifier(data.labels, seed=seed, n_jobs=n_jobs, encoder=encoder)
     measured = None
+    if cross_validation is None:
+        cross_validation = encoder is None
     if cross_validation and len(set(groups.tolist())) < LEAST_GROUPS:
         progress(f"not cross-validating: that needs {LEAST_GROUPS} articles that share no near-duplicates")
     elif cross_validation:
         started = time.perf_counter()
         progress(f"cross-validating on {len(data.train)} units in article-grouped folds")
-        measured = cross_validate(classifier, data.train, n_jobs=n_jobs)
+        measured = cross_validate(classifier, data.train, n_jobs=1 if encoder else n_jobs)
         timings["cross_validation"] = round(time.perf_counter() - started, 1)
     started = time.perf_counter()
     progress(f"fitting on {len(data.train)} units")
     labels = [example.label for example in data.train]
-    classifier.fit(batch_of_examples(data.train), labels, groups, natural(data.train))
+    told = {"progress": progress} if isinstance(classifier, CombinedClassifier) else {}
+    classifier.fit(batch_of_examples(data.train), labels, groups, natural(data.train), **told)
     timings["fit"] = round(time.perf_counter() - started, 1)
     heldout = evaluate(classifier, data.heldout)[0] if data.heldout else None
     classifier.set_params(n_jobs=1)
     fields = _fields(data, classifier, measured, heldout, timings)
     info = registry.save(registry.model_bytes(classifier), fields, models)
-    registry.promote(info.id, models)
-    progress(f"saved and promoted {models / info.id}")
+    if encoder is None:
+        registry.promote(info.id, models)
+        progress(f"saved and promoted {models / info.id}")
+    else:
+        progress(
+            f"saved {models / info.id}, not promoted: it needs the extra wherever it is used; name it with --model"
+        )
     return Training(info, models / info.id, measured, heldout)
 
 
@@ -135,14 +157,22 @@ def _fields(
     parameters = classifier.get_params(deep=False)
     settings = {name: value for name, value in parameters.items() if name not in ("labels", "n_jobs", "features")}
     settings |= UnitFeatures(**(classifier.features or {})).get_params()
+    if isinstance(classifier, CombinedClassifier):
+        settings["encoder"] = classifier.manifest()
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "labels": data.labels.names,
         "thresholds": classifier.thresholds_,
         "seed": classifier.random_state,
-        "command": "communique train",
+        "command": _command(classifier),
         "settings": settings,
         "corpus": {"sha256": data.sha256, **data.counts, "colours": dict(data.labels.colours)},
         "metrics": {name: scores.as_dict() for name, scores in metrics.items() if scores is not None},
         "timings": timings,
     }
+
+
+def _command(classifier: UnitClassifier) -> str:
+    if isinstance(classifier, CombinedClassifier):
+        return f"communique train --encoder {shlex.quote(classifier.encoder)}"
+    return "communique train"

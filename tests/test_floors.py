@@ -18,6 +18,7 @@ FLOORS: dict[str, list[str]] = {
     "edges: units": ["blocks", "boundaries", "outline", "sentences"],
     "edges: output": ["report", "output", "places"],
     "learning": ["lexicon", "cues", "structure", "batches", "features", "model", "scores", "evaluate"],
+    "learning: encoder": ["encoder_base", "encoder", "combined"],
     "shelf": ["card", "registry"],
     "verbs": ["train", "classify"],
     "doors": ["cli", "__init__", "__main__"],
@@ -92,6 +93,15 @@ def test_spacy_is_imported_in_one_place() -> None:
         if any(name.split(".")[0] == "spacy" for name in imports(path.read_text(encoding="utf-8")))
     }
     assert where == {"sentences"}
+
+
+def test_torch_is_imported_in_one_place() -> None:
+    where = {
+        name_of(path)
+        for path in MODULES
+        if {"torch", "transformers"} & {name.split(".")[0] for name in imports(path.read_text(encoding="utf-8"))}
+    }
+    assert where == {"encoder"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
