@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -84,13 +85,30 @@ def test_every_label_is_better_than_chance(measured: tuple[Evaluation, dict[str,
         assert score.f1 > share + 0.1, f"{label}: F1 {score.f1:.3f} at a share of {share:.3f}"
 
 
-def test_real_news_is_classified_as_well_as_promised(
-    released: Path, communique: Callable[..., Done], tmp_path: Path
-) -> None:
+def exam_folder() -> Path:
     folder = os.environ.get("COMMUNIQUE_EXAM")
     if not folder:
         pytest.skip("COMMUNIQUE_EXAM does not name an exam folder (its texts belong to their publishers)")
-    exam = Path(folder).resolve()
+    return Path(folder).resolve()
+
+
+def runs_of_eight(text: str) -> set[tuple[str, ...]]:
+    words = re.findall(r"\w+", text.lower())
+    return {tuple(words[at : at + 8]) for at in range(len(words) - 7)}
+
+
+def test_no_row_of_the_corpus_shares_eight_words_in_a_row_with_the_exam() -> None:
+    corpus = load_corpus(ROOT / "corpus")
+    exam = set().union(*(runs_of_eight(path.read_text(encoding="utf-8")) for path in exam_folder().glob("dev/*.txt")))
+    assert len(exam) > 10_000
+    shared = [row.text for row in (*corpus.train, *corpus.heldout) if runs_of_eight(row.text) & exam]
+    assert shared == []
+
+
+def test_real_news_is_classified_as_well_as_promised(
+    released: Path, communique: Callable[..., Done], tmp_path: Path
+) -> None:
+    exam = exam_folder()
     done = communique("classify", exam / "dev", "--format", "jsonl", "--models", released)
     assert (done.code, done.err) == (0, "")
     (tmp_path / "output.jsonl").write_text(done.out, encoding="utf-8")
