@@ -139,7 +139,7 @@ def load(model_id: str | None = None, *, models: Path | str | None = None) -> Mo
     Parameters
     ----------
     model_id : str, optional
-        As `communique models` lists them.
+        The name of its folder in the models folder.
     models : path, optional
         The models folder; default ``./models`` where there is one, else the models that communique ships.
 

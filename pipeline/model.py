@@ -210,7 +210,7 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         target = self._encode(y)
         chosen = np.ones(len(target), dtype=bool) if calibrate_on is None else np.asarray(calibrate_on, dtype=bool)
         if chosen.sum() < LEAST_TO_CALIBRATE:
-            chosen[:] = True
+            chosen = np.ones_like(chosen)
         folds = grouped_folds(target, batch.documents if groups is None else groups, self.n_splits, self.random_state)
         parts = Parallel(n_jobs=self.n_jobs)(
             delayed(clone(self)._fit_fold)(batch, target, train, test) for train, test in folds

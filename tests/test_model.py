@@ -242,6 +242,7 @@ def test_the_chosen_units_alone_give_calibration_and_thresholds() -> None:
     few = np.zeros(len(y), dtype=bool)
     few[:20] = True
     assert classifier().fit(batch, y, groups, few).scaling_.temperature == every.scaling_.temperature
+    assert few.sum() == 20, "the caller's array is left as it was"
 
 
 def test_no_group_is_cut_in_calibration() -> None:

@@ -120,6 +120,12 @@ def test_the_readme_begins_with_the_two_commands_that_ci_runs() -> None:
     assert second.endswith(".venv/bin/python -m pytest")
 
 
+def test_the_models_that_the_readme_names_are_there(released: Path) -> None:
+    named = set(re.findall(r"--model (m[0-9a-f]{12})", README))
+    assert named
+    assert all((released / name / "model.joblib").is_file() for name in named)
+
+
 def test_what_is_not_run_says_why() -> None:
     assert all((block.reason or "reason").strip() for block in BLOCKS)
     marks = README.count("<!-- not run")
