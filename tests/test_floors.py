@@ -21,7 +21,7 @@ FLOORS: dict[str, list[str]] = {
     "learning: encoder": ["encoder_base", "encoder", "combined"],
     "shelf": ["card", "registry"],
     "verbs": ["train", "classify"],
-    "doors": ["cli", "__init__", "__main__"],
+    "doors": ["cli_base", "cli_classify", "cli_train", "cli", "__init__", "__main__"],
 }
 ORDER = [module for floor in FLOORS.values() for module in floor]
 MODULES = sorted((ROOT / "pipeline").rglob("*.py"))

@@ -1,0 +1,138 @@
+"""The commands around the corpus: train, evaluate, check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli_base import (
+    CorpusOption,
+    JobsOption,
+    ModelOption,
+    ModelsOption,
+    SeedOption,
+    app,
+    model_or_train,
+    reported_errors,
+    say,
+)
+
+
+@app.command(name="train")
+def train_cli(
+    corpus: CorpusOption = None,
+    models: Annotated[
+        Path | None, typer.Option("--models", metavar="DIR", help="Where models go. Default: ./models.")
+    ] = None,
+    seed: SeedOption = 0,
+    jobs: JobsOption = -1,
+    cross_validation: Annotated[
+        bool | None,
+        typer.Option(
+            "--cross-validation/--no-cross-validation",
+            help="Measure on article-grouped folds too. Default: yes, but not with an encoder.",
+        ),
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            "--encoder",
+            metavar="NAME|FOLDER",
+            help="Fine-tune a sentence encoder too; 'default' is all-MiniLM-L6-v2. Needs the extra [encoder].",
+        ),
+    ] = None,
+) -> None:
+    """Fit a model on the corpus, measure it, save it under models/ and make it the one in use.
+
+    A model with an --encoder is saved beside it, and used where --model names it.
+
+    Example: communique train --corpus corpus --models models
+    """
+    from pipeline.report import evaluation_text
+    from pipeline.train import train
+
+    with reported_errors():
+        done = train(
+            corpus,
+            models,
+            seed=seed,
+            n_jobs=jobs,
+            cross_validation=cross_validation,
+            encoder=encoder,
+            progress=say,
+        )
+        for scores in (done.cross_validation, done.heldout):
+            if scores is not None:
+                print(evaluation_text(scores) + "\n")
+        print(f"model {done.info.id}, card in {done.folder / 'README.md'}")
+
+
+@app.command(name="evaluate")
+def evaluate_cli(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PATH", help="Labelled corpus files. Default: heldout/ of the corpus folder."),
+    ] = None,
+    corpus: CorpusOption = None,
+    model: ModelOption = None,
+    models: ModelsOption = None,
+    mistakes: Annotated[int, typer.Option("--mistakes", min=0, help="How many of the worst mistakes to print.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Scores and mistakes as one JSON object.")] = False,
+) -> None:
+    """Score a model on labelled units that it was not fitted on.
+
+    Example: communique evaluate my-labelled-articles.jsonl --mistakes 20
+    """
+    import json
+    from dataclasses import asdict
+
+    from pipeline.evaluate import evaluate_files
+    from pipeline.places import corpus_folder
+    from pipeline.report import evaluation_text, mistakes_text
+
+    with reported_errors():
+        loaded = model_or_train(models, model)
+        scores, wrong = evaluate_files(loaded.classifier, paths or [], corpus_folder(corpus))
+        if as_json:
+            shown = [asdict(mistake) for mistake in wrong[:mistakes]]
+            print(
+                json.dumps(
+                    {"model": loaded.info.id, **scores.as_dict(), "mistakes": shown}, ensure_ascii=False, indent=1
+                )
+            )
+            return
+        print(f"model {loaded.info.id}\n" + evaluation_text(scores))
+        if mistakes and wrong:
+            print("\n" + mistakes_text(wrong[:mistakes]))
+
+
+@app.command(name="check")
+def check_cli(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATH", help="Corpus files or folders. Default: the corpus folder.")
+    ] = None,
+    corpus: CorpusOption = None,
+) -> None:
+    """Check corpus files: every problem as file:line, then counts by label, genre and kind.
+
+    Example: communique check corpus/my-articles.csv
+
+    Exit code: 0 no errors (warnings may be printed); 1 errors; 2 wrong usage.
+    """
+    from pipeline.corpus import check, counts, files_to_check, load_labels
+    from pipeline.places import corpus_folder
+    from pipeline.report import counts_text
+
+    with reported_errors():
+        folder = corpus_folder(corpus)
+        labels = load_labels(folder)
+        examples, found = check(files_to_check(paths or [folder]), labels)
+        for problem in found:
+            print(problem)
+        errors = sum(problem.severity == "error" for problem in found)
+        print(counts_text(counts(examples), "good rows"))
+        print(f"{errors} errors, {len(found) - errors} warnings")
+        if errors:
+            raise typer.Exit(1)
