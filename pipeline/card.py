@@ -80,7 +80,8 @@ def render_card(info: ModelInfo) -> str:
         f"- Versions: {_list(info.versions)}.",
         f"- `model.joblib` SHA-256 `{info.sha256}`.",
         "",
-        f"A prediction is marked uncertain under its label's threshold: {_list(info.thresholds, _figure)}.",
+        f"A prediction is marked uncertain under its label's threshold: {_list(info.thresholds, _figure)}. "
+        "Where the words in and around a unit are unlike the corpus, every label but background is uncertain.",
         "",
     ]
     titles = {

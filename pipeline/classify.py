@@ -107,11 +107,11 @@ class Model:
         if not any(one.units for one in parsed):
             return [[] for _ in parsed]
         labels = list(self.classifier.labels)
-        probabilities = rounded(self.classifier.predict_proba(batch_of_parsed(parsed)))
+        batch = batch_of_parsed(parsed)
+        probabilities = rounded(self.classifier.predict_proba(batch))
         best = probabilities.argmax(axis=1)
         confidence = probabilities[np.arange(len(best)), best]
-        thresholds = np.array([self.classifier.thresholds_[label] for label in labels])
-        uncertain = (confidence < thresholds[best]).tolist()
+        uncertain = self.classifier.uncertain(batch, probabilities).tolist()
         rows = zip(best.tolist(), confidence.tolist(), uncertain, probabilities.tolist(), strict=True)
         return [
             [

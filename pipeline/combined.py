@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from pipeline.batches import Batch
 from pipeline.encoder_base import DEFAULT_ENCODER, find_base, folder_with
+from pipeline.familiarity import Familiarity
 from pipeline.model import (
     LEAST_TO_CALIBRATE,
     Floats,
@@ -23,6 +24,7 @@ from pipeline.model import (
     label_weights,
     lengths,
 )
+from pipeline.records import BACKGROUND
 
 if TYPE_CHECKING:
     from pipeline.encoder import Encoder, Pair
@@ -75,7 +77,7 @@ class CombinedClassifier(UnitClassifier):
 
     Parameters
     ----------
-    labels, C, features, balance, precision, n_splits, n_jobs, random_state
+    labels, C, features, balance, precision, unfamiliar, n_splits, n_jobs, random_state
         As in UnitClassifier; the folds of ``n_splits`` are not made here.
     encoder : str
         Name or folder of the base encoder. Its weights are not saved with the model.
@@ -106,6 +108,7 @@ class CombinedClassifier(UnitClassifier):
         features: Mapping[str, Any] | None = None,
         balance: float = 0.25,
         precision: float = 0.7,
+        unfamiliar: float = 0.01,
         n_splits: int = 5,
         n_jobs: int = 1,
         random_state: int = 0,
@@ -116,6 +119,7 @@ class CombinedClassifier(UnitClassifier):
             features=features,
             balance=balance,
             precision=precision,
+            unfamiliar=unfamiliar,
             n_splits=n_splits,
             n_jobs=n_jobs,
             random_state=random_state,
@@ -166,6 +170,9 @@ class CombinedClassifier(UnitClassifier):
         n_tokens = lengths(batch)[back]
         self.share_, self.scaling_ = best_share(dense, sparse, target[back], n_tokens)
         self.thresholds_ = self._thresholds(self._mixed(dense, sparse, n_tokens), target[back])
+        every = np.ones(len(target), dtype=bool)
+        plain = np.array(self.labels)[target] == BACKGROUND
+        self.familiarity_ = Familiarity.fit(batch, plain, [(train, back)], every, self.unfamiliar)
         self.pipeline_ = self._fit_pipeline(batch, target)
         self.learnt_ = encoder.fit(states, target, weight, schedule, progress)
         self._opened = encoder

@@ -19,8 +19,9 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from pipeline.batches import Batch
+from pipeline.familiarity import Familiarity
 from pipeline.features import UnitFeatures
-from pipeline.records import PipelineError
+from pipeline.records import BACKGROUND, PipelineError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -138,6 +139,9 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         1 makes all labels weigh the same. Calibration and thresholds are not weighted.
     precision : float
         A label's threshold is the lowest confidence at which its out-of-fold precision is at least this.
+    unfamiliar : float
+        The share of the corpus whose words may count as unfamiliar (see :mod:`pipeline.familiarity`): what has no
+        more of the corpus's words than that is not taken for more than background with confidence.
     n_splits : int
         Number of article-grouped folds for calibration and thresholds.
     n_jobs, random_state : int
@@ -148,6 +152,8 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     classes_ : array of str
     thresholds_ : dict of label to float
         Under its label's threshold a prediction is uncertain.
+    familiarity_ : Familiarity
+        Where the text is unfamiliar, every label but background is uncertain.
     """
 
     def __init__(
@@ -158,6 +164,7 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         features: Mapping[str, Any] | None = None,
         balance: float = 0.25,
         precision: float = 0.7,
+        unfamiliar: float = 0.01,
         n_splits: int = 5,
         n_jobs: int = 1,
         random_state: int = 0,
@@ -167,6 +174,7 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.features = features
         self.balance = balance
         self.precision = precision
+        self.unfamiliar = unfamiliar
         self.n_splits = n_splits
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -237,6 +245,8 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         scores, known, n_tokens = scores[chosen], target[chosen], lengths(batch)[chosen]
         self.scaling_ = TemperatureScaling.fit(scores, known, n_tokens)
         self.thresholds_ = self._thresholds(self.scaling_(scores, n_tokens), known)
+        plain = np.array(self.labels)[target] == BACKGROUND
+        self.familiarity_ = Familiarity.fit(batch, plain, folds, chosen, self.unfamiliar)
         self.pipeline_ = self._fit_pipeline(batch, target)
         self.classes_ = np.array(self.labels)
         return self
@@ -255,6 +265,16 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Calibrated probabilities of shape (n_units, n_labels), in the order of ``classes_``."""
         check_is_fitted(self, "pipeline_")
         return self.scaling_(self._scores(self.pipeline_, batch), lengths(batch))
+
+    def uncertain(self, batch: Batch, probabilities: Floats) -> NDArray[np.bool_]:
+        """Which units' best labels are uncertain, given their probabilities of shape (n_units, n_labels).
+
+        Those under their label's threshold, and every label but background where the text is unfamiliar.
+        """
+        best = probabilities.argmax(axis=1)
+        thresholds = np.array([self.thresholds_[label] for label in self.labels])
+        foreign = self.familiarity_.unfamiliar(batch) & (np.array(self.labels)[best] != BACKGROUND)
+        return np.asarray((probabilities.max(axis=1) < thresholds[best]) | foreign)
 
     def predict(self, batch: Batch) -> NDArray[np.str_]:
         """The most probable label of each unit."""

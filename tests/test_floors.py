@@ -17,7 +17,7 @@ FLOORS: dict[str, list[str]] = {
     "edges: corpus": ["corpus_labels", "corpus_similar", "corpus_rows", "corpus_check", "corpus"],
     "edges: units": ["blocks", "boundaries", "outline", "sentences"],
     "edges: output": ["report", "output", "places"],
-    "learning": ["lexicon", "cues", "structure", "batches", "features", "model", "scores", "evaluate"],
+    "learning": ["lexicon", "cues", "structure", "batches", "features", "familiarity", "model", "scores", "evaluate"],
     "learning: encoder": ["encoder_base", "encoder", "combined"],
     "shelf": ["card", "registry"],
     "verbs": ["train", "classify"],
