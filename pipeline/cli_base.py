@@ -101,3 +101,12 @@ def model_or_train(models: Path | None, model: str | None) -> Model:
         train(models=target, cross_validation=False, progress=say)
         models = target
     return load(model, models=models)
+
+
+#: `communique models ...`: the shelf, and models from and to elsewhere.
+models_app = typer.Typer(
+    help="The models on the shelf: list, compare, promote, export, import.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(models_app, name="models")
