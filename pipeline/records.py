@@ -178,14 +178,14 @@ class ConfidenceBin:
 class Surest:
     """The most confident units of some: how many, from which confidence on, and the share that is right.
 
-    ``right_interval`` is a 95 % interval by resampling articles; None where there is only one.
+    ``right_interval`` is a 95 % interval by resampling articles, and never narrower than Wilson's.
     """
 
     share: float
     units: int
     confidence: float
     right: float
-    right_interval: tuple[float, float] | None
+    right_interval: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)

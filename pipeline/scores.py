@@ -102,6 +102,14 @@ def calibration_bins(confidence: Floats, right: NDArray[np.bool_], bins: int = 1
     )
 
 
+def wilson_interval(right: int, units: int) -> tuple[float, float]:
+    """The 95 % interval of a share of independent units (Wilson, 1927); it has a width at 0 and at 1 too."""
+    z, share = 1.959964, right / units
+    middle = (share + z**2 / (2 * units)) / (1 + z**2 / units)
+    reach = z / (1 + z**2 / units) * np.sqrt(share * (1 - share) / units + z**2 / (4 * units**2))
+    return float(max(middle - reach, 0.0)), float(min(middle + reach, 1.0))
+
+
 def surest(confidence: Floats, right: NDArray[np.bool_], articles: Ints, counts: Sequence[int]) -> tuple[Surest, ...]:
     """The precision of the ``n`` most confident units, for each ``n`` of the counts that is not 0.
 
@@ -121,17 +129,21 @@ def surest(confidence: Floats, right: NDArray[np.bool_], articles: Ints, counts:
         total = table.sum(axis=1)
         return np.asarray(np.divide(table[:, 1], total, out=np.full(len(table), np.nan), where=total > 0))
 
-    intervals = resampled_intervals(tables, precision) if len(names) > 1 else [None] * len(counts)
     return tuple(
         Surest(
             share=count / len(order),
             units=count,
             confidence=float(confidence[order[count - 1]]),
             right=float(right[order[:count]].mean()),
-            right_interval=interval,
+            right_interval=_wider(interval, wilson_interval(int(right[order[:count]].sum()), count)),
         )
-        for count, interval in zip(counts, intervals, strict=True)
+        for count, interval in zip(counts, resampled_intervals(tables, precision), strict=True)
     )
+
+
+def _wider(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    """Resampling finds no width where all units are right, or all of one article."""
+    return min(one[0], other[0]), max(one[1], other[1])
 
 
 def _tables(true: Ints, said: Ints, articles: Ints, n_labels: int) -> Ints:
