@@ -19,7 +19,7 @@ FLOORS: dict[str, list[str]] = {
     "edges: output": ["report", "output", "places"],
     "learning": ["lexicon", "cues", "structure", "batches", "features", "model", "scores", "evaluate"],
     "learning: encoder": ["encoder_base", "encoder", "combined"],
-    "shelf": ["markdown", "card_scores", "card", "registry"],
+    "shelf": ["markdown", "card_scores", "card", "manifest", "registry"],
     "verbs": ["train", "classify"],
     "doors": ["cli_base", "cli_classify", "cli_train", "cli", "__init__", "__main__"],
 }
