@@ -19,9 +19,9 @@ FLOORS: dict[str, list[str]] = {
     "edges: output": ["report", "output", "places"],
     "learning": ["lexicon", "cues", "structure", "batches", "features", "model", "scores", "evaluate"],
     "learning: encoder": ["encoder_base", "encoder", "combined"],
-    "shelf": ["markdown", "card_scores", "card", "manifest", "registry"],
+    "shelf": ["markdown", "card_scores", "card", "manifest", "registry", "exchange_audit", "exchange_file", "exchange"],
     "verbs": ["train", "classify"],
-    "doors": ["cli_base", "cli_classify", "cli_train", "cli", "__init__", "__main__"],
+    "doors": ["cli_base", "cli_classify", "cli_train", "cli_exchange", "cli", "__init__", "__main__"],
 }
 ORDER = [module for floor in FLOORS.values() for module in floor]
 MODULES = sorted((ROOT / "pipeline").rglob("*.py"))
