@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -179,7 +179,9 @@ def read_back(data: bytes, where: str) -> Incoming:
             unknown = set(get_untrusted_types(data=audited.archive)) - set(TRUSTED)
             if unknown:
                 raise ValueError(f"skops found types that were not audited: {', '.join(sorted(unknown))}")
-            classifier = with_names(loads(audited.archive, trusted=TRUSTED))
+            packed = loads(audited.archive, trusted=TRUSTED)
+            _require_parts(packed, info)
+            classifier = with_names(packed)
             _require_sound(classifier, info)
         except PipelineError:
             raise
@@ -215,24 +217,31 @@ def _stated(text: str, where: str) -> ModelInfo:
     return info
 
 
-def _require_sound(model: UnitClassifier, info: ModelInfo) -> None:
-    """Raise a ValueError where a model is not made of the parts of one, belongs to another manifest or doesn't work."""
-    pipeline = model.pipeline_
-    features, svm = (step for _, step in pipeline.steps)
-    parts = {
+def _require_parts(model: UnitClassifier, info: ModelInfo) -> None:
+    """Raise a ValueError where an object is not made of the parts of a model, and of nothing else.
+
+    Nothing of it is called before: an attribute may stand in the place of a method.
+    """
+    features, svm = (step for _, step in model.pipeline_.steps)
+    parts: dict[Any, object] = {
         CombinedClassifier if "encoder" in info.settings else UnitClassifier: model,
-        Pipeline: pipeline,
+        Pipeline: model.pipeline_,
         UnitFeatures: features,
         LinearSVC: svm,
         CueMatcher: features.matcher_,
         TemperatureScaling: model.scaling_,
     }
     for kind, part in parts.items():
-        parameters = part.get_params(deep=False) if isinstance(part, BaseEstimator) else ()
+        parameters = kind._get_param_names() if issubclass(kind, BaseEstimator) else ()
         if type(part) is not kind or set(vars(part)) != _LEARNT[kind].union(parameters):
             raise ValueError(f"its {kind.__name__} is not one that this version of communique makes")
-    if pipeline.memory is not None:
+    if model.pipeline_.memory is not None:
         raise ValueError("its pipeline keeps a cache")
+
+
+def _require_sound(model: UnitClassifier, info: ModelInfo) -> None:
+    """Raise a ValueError where the parts of a model don't go together, or with its manifest, or don't work."""
+    features, svm = model.pipeline_[0], model.pipeline_[-1]
     if tuple(model.labels) != info.labels or model.thresholds_ != info.thresholds:
         raise ValueError("its labels or thresholds are not those of its manifest")
     n_ngrams, n_features = len(features.ngrams_), len(features.feature_names_)
