@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -186,3 +186,9 @@ class ModelInfo:
     versions: Mapping[str, str]
     sha256: str
     timings: Mapping[str, float] = field(default_factory=dict)
+    #: what the gate found and decided (see :mod:`pipeline.gate`); None where nothing was compared
+    gate: Mapping[str, Any] | None = None
+    #: where an imported model came from; None for one that was trained here
+    imported: Mapping[str, Any] | None = None
+    #: what it says of fixed sentences, by which a change of the code is noticed; None in older models
+    probe: Sequence[Sequence[float]] | None = None

@@ -17,11 +17,11 @@ FLOORS: dict[str, list[str]] = {
     "edges: corpus": ["corpus_labels", "corpus_similar", "corpus_rows", "corpus_check", "corpus"],
     "edges: units": ["blocks", "boundaries", "outline", "sentences"],
     "edges: output": ["report", "output", "places"],
-    "learning": ["lexicon", "cues", "structure", "batches", "features", "model", "scores", "evaluate"],
+    "learning": ["lexicon", "cues", "structure", "batches", "features", "model", "scores", "evaluate", "gate"],
     "learning: encoder": ["encoder_base", "encoder", "combined"],
-    "shelf": ["card", "registry"],
-    "verbs": ["train", "classify"],
-    "doors": ["cli_base", "cli_classify", "cli_train", "cli", "__init__", "__main__"],
+    "shelf": ["shelf", "card", "registry", "promotion", "fitted", "probe"],
+    "verbs": ["challenge", "train", "classify", "compare"],
+    "doors": ["cli_base", "cli_classify", "cli_train", "cli_models", "cli", "__init__", "__main__"],
 }
 ORDER = [module for floor in FLOORS.values() for module in floor]
 MODULES = sorted((ROOT / "pipeline").rglob("*.py"))
