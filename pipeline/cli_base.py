@@ -91,7 +91,7 @@ def model_or_train(models: Path | None, model: str | None) -> Model:
     """The model to use. Where no folder has one, one is trained first, and said so."""
     from pipeline.classify import load
     from pipeline.places import models_folder, writable_models_folder
-    from pipeline.registry import current_id
+    from pipeline.shelf import current_id
 
     if model is None and current_id(models_folder(models)) is None:
         from pipeline.train import train

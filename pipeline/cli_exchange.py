@@ -65,7 +65,7 @@ def import_cli(
     """
     from pipeline.exchange import import_model, read_incoming
     from pipeline.places import writable_models_folder
-    from pipeline.registry import promote as make_current
+    from pipeline.promotion import promote as make_current
 
     with reported_errors():
         if check:

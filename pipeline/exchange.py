@@ -34,6 +34,7 @@ from pipeline.features import UnitFeatures
 from pipeline.manifest import MANIFEST_FILE, check_versions, library_versions, manifest_of
 from pipeline.model import TemperatureScaling, UnitClassifier
 from pipeline.output import opened
+from pipeline.probe import check_probe
 from pipeline.records import BACKGROUND, Evaluation, Example, ModelInfo, PipelineError
 
 Form = Literal["skops", "joblib"]
@@ -150,8 +151,9 @@ def read_incoming(path: Path) -> Incoming:
     Raises
     ------
     PipelineError
-        It can't be read, is no skops file of a model, holds types that no model needs, was made with library versions
-        that don't go with these, or its model does not work. Nothing of it is built before its types were audited.
+        It can't be read, is no skops file of a model, holds types that no model needs, was made by other code or with
+        library versions that don't go with these, or its model does not work. Nothing of it is built before its types
+        were audited.
     """
     try:
         with path.open("rb") as stream:
@@ -183,6 +185,7 @@ def read_back(data: bytes, where: str) -> Incoming:
             _require_parts(packed, info)
             classifier = with_names(packed)
             _require_sound(classifier, info)
+            check_probe(classifier, info, where)
         except PipelineError:
             raise
         except Exception as error:  # what building a model from a stranger's numbers raises is anything

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -241,7 +241,9 @@ class ModelInfo:
     versions: Mapping[str, str]
     sha256: str
     timings: Mapping[str, float] = field(default_factory=dict)
-    #: how it compared with the model in use when it was trained, and what was decided
+    #: what the gate found and decided (see :mod:`pipeline.gate`); None where nothing was compared
     gate: Mapping[str, Any] | None = None
-    #: of a model that came in with `communique models import`: from which file, and what it was there
+    #: where a model came from that `communique models import` put here; None for one that was trained here
     imported: Mapping[str, Any] | None = None
+    #: what it says of fixed sentences, by which a change of the code is noticed; None in older models
+    probe: Sequence[Sequence[float]] | None = None

@@ -1,8 +1,9 @@
 """The shelf: save, verify, load, list and promote models.
 
 A model is a folder ``models/<id>/`` with ``model.joblib``, its manifest ``model.json`` and its card
-``README.md``. ``models/current`` names the promoted one. Nothing is ever overwritten: the id is made from
-the content, so that the same corpus and settings, on the same library versions, give the same folder.
+``README.md``. ``models/current`` names the promoted one. No model is ever overwritten: the id is made from
+the content, so that the same corpus and settings, on the same library versions, give the same folder. Only what the
+gate decided of a model may be written into its manifest and card later.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import secrets
 import shutil
 import tempfile
@@ -34,12 +36,12 @@ from pipeline.manifest import (
     read_manifest,
     verified_bytes,
 )
-from pipeline.output import opened
 from pipeline.records import ModelInfo, PipelineError
+from pipeline.shelf import CURRENT_FILE, current_id, locked
 
-CARD_FILE, CURRENT_FILE = "README.md", "current"
-#: Fields of a manifest that say how a model came about and what was decided on it, not what it is.
-_CIRCUMSTANCES = ("id", "created", "timings", "gate", "imported")
+CARD_FILE = "README.md"
+#: Fields of a manifest that say when and how a model was made and judged, and not what it is.
+_UNCOUNTED = ("id", "created", "timings", "gate", "imported")
 
 
 def model_bytes(model: Any) -> bytes:
@@ -62,13 +64,16 @@ class _ByValue(NumpyPickler):  # type: ignore[misc]
 
 
 def _content_id(fields: Mapping[str, Any]) -> str:
-    """The id of a manifest's fields, whenever and however quickly the model was made."""
-    content = {name: value for name, value in fields.items() if name not in _CIRCUMSTANCES}
+    """The id of a manifest's fields, whenever and however quickly the model was made.
+
+    A field without a value, which an older manifest does not have, does not count.
+    """
+    content = {name: value for name, value in fields.items() if name not in _UNCOUNTED and value is not None}
     text = json.dumps(content, sort_keys=True, allow_nan=False)
     return f"m{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def save(data: bytes, info: Mapping[str, Any], folder: Path) -> ModelInfo:
+def save(data: bytes, info: Mapping[str, Any], folder: Path, extra: Mapping[str, bytes] | None = None) -> ModelInfo:
     """Put a model on the shelf, beside the others and without touching them; it is not promoted.
 
     Parameters
@@ -79,31 +84,45 @@ def save(data: bytes, info: Mapping[str, Any], folder: Path) -> ModelInfo:
         The fields of :class:`ModelInfo` but ``id``, ``manifest_version``, ``versions`` and ``sha256``.
     folder : Path
         The models folder; made where it is missing.
+    extra : mapping of file name to bytes
+        What else lies in the model's folder. The manifest should hold the hash of it.
     """
     known: dict[str, Any] = {"versions": library_versions(), "sha256": hashlib.sha256(data).hexdigest()}
     manifest = ModelInfo(id="", manifest_version=MANIFEST_VERSION, **known, **info)
     manifest = replace(manifest, id=_content_id(asdict(manifest)))
-    target = folder / manifest.id
-    if (saved := _sound(target)) is not None:
+    if (saved := _sound(folder / manifest.id)) is not None:
         return saved
-    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        **(extra or {}),
+        MODEL_FILE: data,
+        MANIFEST_FILE: _manifest_text(manifest).encode(),
+        CARD_FILE: render_card(manifest).encode(),
+    }
+    with locked(folder):
+        return _sound(folder / manifest.id) or _put(files, manifest, folder)
+
+
+def _put(files: Mapping[str, bytes], manifest: ModelInfo, folder: Path) -> ModelInfo:
+    target = folder / manifest.id
     beside = Path(tempfile.mkdtemp(dir=folder, prefix=f".{manifest.id}-"))
     try:
-        (beside / MODEL_FILE).write_bytes(data)
-        text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False, allow_nan=False)
-        (beside / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
-        (beside / CARD_FILE).write_text(render_card(manifest), encoding="utf-8")
+        for name, content in files.items():
+            (beside / name).write_bytes(content)
         beside.chmod(0o755)
         if target.exists():  # a damaged one, which no longer is what its name says
             target.rename(folder / f".{manifest.id}-damaged-{secrets.token_hex(4)}")
         try:
             beside.rename(target)
         except OSError:
-            if _sound(target) is None:  # else another process was quicker
+            if _sound(target) is None:  # else another process was quicker, where the system has no lock
                 raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return manifest
+
+
+def _manifest_text(manifest: ModelInfo) -> str:
+    return json.dumps(asdict(manifest), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _sound(path: Path) -> ModelInfo | None:
@@ -116,21 +135,36 @@ def _sound(path: Path) -> ModelInfo | None:
     return info
 
 
-def promote(model_id: str, folder: Path) -> None:
-    """Make a saved model the one that is used; a reader sees the old name or the new, never half."""
-    read_manifest(_model_folder(model_id, folder))
-    with opened(folder / CURRENT_FILE, force=True) as stream:
-        stream.write(model_id + "\n")
+def rewrite(info: ModelInfo, folder: Path) -> None:
+    """Replace the manifest and the card of a saved model; call it under the lock. What the model is must not change."""
+    for name, text in ((MANIFEST_FILE, _manifest_text(info)), (CARD_FILE, render_card(info))):
+        beside = folder / f".{info.id}-{name}.part"
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, folder / info.id / name)
 
 
-def current_id(folder: Path) -> str | None:
-    """Id of the promoted model; None where the folder has none."""
-    try:
-        return (folder / CURRENT_FILE).read_text(encoding="utf-8").strip() or None
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise PipelineError(f"can't be read: {error}", where=str(folder / CURRENT_FILE), remedy=REBUILD) from error
+def require_usable(model_id: str, folder: Path) -> ModelInfo:
+    """The manifest of a model that :func:`load_model` would open, as far as can be told without unpickling it.
+
+    Raises
+    ------
+    PipelineError
+        As load_model.
+    """
+    info = read_model(folder, model_id)[1]
+    check_versions(info, str(folder / info.id), library_versions())
+    return info
+
+
+def manifest(model_id: str, folder: Path) -> ModelInfo:
+    """What ``model.json`` of a saved model says.
+
+    Raises
+    ------
+    PipelineError
+        There is no such model, or its manifest can't be read.
+    """
+    return read_manifest(_model_folder(model_id, folder))
 
 
 def list_models(folder: Path) -> list[ModelInfo]:

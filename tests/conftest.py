@@ -85,7 +85,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training in this process takes the small lexicon and few folds."""
     monkeypatch.setattr(features, "load_lexicon", lambda: SMALL_LEXICON)
     monkeypatch.setattr(train, "SETTINGS", SMALL_SETTINGS)
-    monkeypatch.setattr(train, "cross_validate", partial(train.cross_validate, n_splits=2))
+    monkeypatch.setattr(train, "out_of_fold", partial(train.out_of_fold, n_splits=2))
     # another process would read the whole lexicon
     monkeypatch.setattr(train, "train", partial(train.train, n_jobs=1))
 

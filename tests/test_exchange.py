@@ -30,6 +30,7 @@ from pipeline import exchange, exchange_audit, registry
 from pipeline.batches import batch_of_examples
 from pipeline.classify import Model
 from pipeline.exchange import export_model, import_model, read_back, read_incoming
+from pipeline.promotion import promote
 from pipeline.records import Example, PipelineError
 from pipeline.train import Training
 
@@ -400,6 +401,7 @@ BROKEN: dict[str, tuple[Callable[[dict[str, bytes]], object], str]] = {
         in_manifest(versions={**registry.library_versions(), "scikit-learn": "1.2.3"}),
         r"made with scikit-learn 1\.2\.3, but \S+ is installed \(run `pip install 'scikit-learn==1\.2\.3'`",
     ),
+    "made by other code": (in_manifest(probe=[[0.0] * 5] * 9), "was made by other code than is installed"),
     "labels of another": (in_manifest(labels=["a", "b"]), "its labels or thresholds are not those of its manifest"),
     "another attribute": (
         in_schema(with_another_attribute),
@@ -508,6 +510,7 @@ import json, os, random, shutil, signal, sys, time, traceback
 from pathlib import Path
 from pipeline import exchange, registry
 from pipeline.classify import Model
+from pipeline.promotion import promote
 
 path, shelf, how = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 started = time.monotonic()
@@ -518,7 +521,7 @@ rng = random.Random(3)
 
 def work():
     info, _ = exchange.import_model(path, shelf)
-    registry.promote(info.id, shelf)
+    promote(info.id, shelf)
     os._exit(0)
 
 def work_up_to_step(step):
@@ -553,7 +556,7 @@ for turn in range(20 if how == "moments" else 1000):
     seen.append([info.id, said, sound])
     if how == "steps" and status == 0:
         break
-    registry.promote(old, shelf)
+    promote(old, shelf)
     for one in sound:
         if one != old:
             shutil.rmtree(shelf / one)
@@ -561,8 +564,9 @@ json.dump(seen, sys.stdout)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("how", ["steps", pytest.param("moments", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("how", ["steps", "moments"])
 def test_an_import_killed_at_any_moment_leaves_a_usable_shelf(
     how: str, exported: Path, models: Path, trained: Training, tmp_path: Path
 ) -> None:
@@ -571,7 +575,7 @@ def test_an_import_killed_at_any_moment_leaves_a_usable_shelf(
     classifier, info = registry.load_model(models)
     fields = {name: value for name, value in asdict(info).items() if name not in MADE_BY_SAVE}
     old = registry.save(registry.model_bytes(classifier), {**fields, "command": "by hand"}, shelf).id
-    registry.promote(old, shelf)
+    promote(old, shelf)
     done = subprocess.run(
         [sys.executable, "-c", KILLER, exported, shelf, how, NEWS],
         env=clean_environment(),

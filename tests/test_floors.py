@@ -17,11 +17,12 @@ FLOORS: dict[str, list[str]] = {
     "edges: corpus": ["corpus_labels", "corpus_similar", "corpus_rows", "corpus_check", "corpus"],
     "edges: units": ["blocks", "boundaries", "outline", "sentences"],
     "edges: output": ["report", "output", "places"],
-    "learning": ["lexicon", "cues", "structure", "batches", "features", "model", "scores", "evaluate"],
+    "learning": ["lexicon", "cues", "structure", "batches", "features", "model", "scores", "evaluate", "gate"],
     "learning: encoder": ["encoder_base", "encoder", "combined"],
-    "shelf": ["markdown", "card_scores", "card", "manifest", "registry", "exchange_audit", "exchange_file", "exchange"],
-    "verbs": ["train", "classify"],
-    "doors": ["cli_base", "cli_classify", "cli_train", "cli_exchange", "cli", "__init__", "__main__"],
+    "shelf": ["shelf", "markdown", "card_scores", "card", "manifest", "registry", "promotion", "fitted", "probe"],
+    "shelf: exchange": ["exchange_audit", "exchange_file", "exchange"],
+    "verbs": ["challenge", "train", "classify", "compare"],
+    "doors": ["cli_base", "cli_classify", "cli_train", "cli_models", "cli_exchange", "cli", "__init__", "__main__"],
 }
 ORDER = [module for floor in FLOORS.values() for module in floor]
 MODULES = sorted((ROOT / "pipeline").rglob("*.py"))

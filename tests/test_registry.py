@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from conftest import NEWS, Done
 
-from pipeline import registry
+from pipeline import promotion, registry
 from pipeline.card import render_card
 from pipeline.records import ModelInfo, PipelineError
 from pipeline.train import Training
@@ -132,7 +132,7 @@ def test_training_again_mends_a_damaged_model(tmp_path: Path) -> None:
     assert registry.load_model(tmp_path, info.id) == ({"a": "model"}, info)
 
 
-@pytest.mark.parametrize("step", ["write_bytes", "write_text", "rename"])
+@pytest.mark.parametrize("step", ["write_bytes", "rename"])
 def test_an_interrupted_save_leaves_no_visible_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -176,7 +176,7 @@ def test_equal_models_give_equal_bytes_whichever_strings_are_one_object() -> Non
 def test_promotion_is_seen_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = registry.save(DATA, FIELDS, tmp_path)
     second = registry.save(DATA, {**FIELDS, "seed": 1}, tmp_path)
-    registry.promote(first.id, tmp_path)
+    promotion.promote(first.id, tmp_path)
     assert registry.current_id(tmp_path) == first.id
     assert registry.load_model(tmp_path)[1] == first
 
@@ -186,10 +186,10 @@ def test_promotion_is_seen_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", fails)
         with pytest.raises(PipelineError, match="can't be written: No space left"):
-            registry.promote(second.id, tmp_path)
+            promotion.promote(second.id, tmp_path)
     assert registry.current_id(tmp_path) == first.id
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([first.id, second.id, "current"])
-    registry.promote(second.id, tmp_path)
+    promotion.promote(second.id, tmp_path)
     assert registry.current_id(tmp_path) == second.id
     mask = os.umask(0)
     os.umask(mask)
@@ -198,7 +198,7 @@ def test_promotion_is_seen_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
 
 def test_only_a_saved_model_can_be_promoted(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="there is no model 'm1'; the models are: none"):
-        registry.promote("m1", tmp_path)
+        promotion.promote("m1", tmp_path)
     assert not (tmp_path / "current").exists()
 
 
@@ -343,7 +343,7 @@ def test_a_current_file_that_names_nothing_is_one_line(tmp_path: Path, content: 
         (tmp_path / "current").mkdir()
     else:
         (tmp_path / "current").write_bytes(content)
-    with pytest.raises(PipelineError, match=rf"current: can't be read: .*{REMEDY}"):
+    with pytest.raises(PipelineError, match=r"current: can't be read: .*communique models promote ID"):
         registry.load_model(tmp_path)
 
 
