@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from pipeline.records import BACKGROUND, ConfidenceBin, Evaluation, GenreScore, LabelScore, Surest
@@ -23,11 +23,11 @@ def confusion(true: Ints, said: Ints, n_labels: int) -> Ints:
     return np.asarray(confusion_matrix(true, said, labels=np.arange(n_labels)))
 
 
-def f1_of(table: NDArray[np.number]) -> Floats:
-    """F1 of each label of a confusion table; 0 for a label that never occurs."""
-    hit = np.diag(table).astype(float)
-    both = table.sum(axis=0) + table.sum(axis=1)
-    return np.asarray(np.divide(2 * hit, both, out=np.zeros(len(hit)), where=both > 0))
+def f1_of(tables: NDArray[np.number]) -> Floats:
+    """F1 of each label of confusion tables of shape (..., n_labels, n_labels); 0 for a label that never occurs."""
+    hit = np.diagonal(tables, axis1=-2, axis2=-1).astype(float)
+    both = tables.sum(axis=-2) + tables.sum(axis=-1)
+    return np.asarray(np.divide(2 * hit, both, out=np.zeros_like(hit), where=both > 0))
 
 
 def macro_f1_of(table: NDArray[np.number]) -> float:
@@ -35,14 +35,16 @@ def macro_f1_of(table: NDArray[np.number]) -> float:
     return float(f1_of(table).mean())
 
 
-def accuracy_of(table: NDArray[np.number]) -> float:
-    """The share of the units of a confusion table whose label is right."""
-    return float(np.trace(table) / table.sum())
+def _measures(tables: NDArray[np.number]) -> Floats:
+    """Macro-F1, accuracy and the F1 of each label, of confusion tables of shape (n, n_labels, n_labels)."""
+    f1 = f1_of(tables)
+    accuracy = np.trace(tables, axis1=-2, axis2=-1) / tables.sum(axis=(-2, -1))
+    return np.column_stack([f1.mean(axis=-1), accuracy, f1])
 
 
 def resampled_intervals(
     tables: NDArray[np.number],
-    measure: Callable[[NDArray[np.number]], ArrayLike],
+    measures: Callable[[NDArray[np.number]], Floats],
     rounds: int = 1000,
     seed: int = 0,
 ) -> list[tuple[float, float]]:
@@ -52,17 +54,16 @@ def resampled_intervals(
     ----------
     tables : array of shape (n_articles, ...)
         One table of counts an article; the measures are taken of their sum.
-    measure : callable
-        Gives an array of shape (n_measures,). A round in which a measure is undefined (NaN) is left out of its
-        interval.
+    measures : callable
+        Gives an array of shape (n, n_measures) for tables of shape (n, ...). A round in which a measure is undefined
+        (NaN) is left out of its interval.
     """
     rng = np.random.default_rng(seed)
     n = len(tables)
     flat = tables.reshape(n, -1)
     draws = np.stack([np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(rounds)]) @ flat
-    values = np.array([np.atleast_1d(measure(draw.reshape(tables.shape[1:]))) for draw in draws])
     intervals = []
-    for column in values.T:
+    for column in measures(draws.reshape(rounds, *tables.shape[1:])).T:
         ordered = np.sort(column[~np.isnan(column)])
         low, high = int(0.025 * len(ordered)), max(int(0.975 * len(ordered)) - 1, 0)
         intervals.append((float(ordered[low]), float(ordered[high])))
@@ -75,8 +76,12 @@ def resampled_interval(
     rounds: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """The 95 % interval of one measure; see :func:`resampled_intervals`."""
-    return resampled_intervals(tables, measure, rounds, seed)[0]
+    """The 95 % interval of one measure of one table; see :func:`resampled_intervals`."""
+
+    def one_by_one(draws: NDArray[np.number]) -> Floats:
+        return np.array([[measure(draw)] for draw in draws])
+
+    return resampled_intervals(tables, one_by_one, rounds, seed)[0]
 
 
 def calibration_error(confidence: Floats, right: NDArray[np.bool_], bins: int = 10) -> float:
@@ -125,9 +130,9 @@ def surest(confidence: Floats, right: NDArray[np.bool_], articles: Ints, counts:
         outcome = right[order[:count]].astype(np.int64)
         np.add.at(tables, (article[:count], np.full(count, at), outcome), 1)
 
-    def precision(table: NDArray[np.number]) -> Floats:
-        total = table.sum(axis=1)
-        return np.asarray(np.divide(table[:, 1], total, out=np.full(len(table), np.nan), where=total > 0))
+    def precision(draws: NDArray[np.number]) -> Floats:
+        total = draws.sum(axis=-1)
+        return np.asarray(np.divide(draws[..., 1], total, out=np.full(total.shape, np.nan), where=total > 0))
 
     return tuple(
         Surest(
@@ -156,20 +161,22 @@ def _tables(true: Ints, said: Ints, articles: Ints, n_labels: int) -> Ints:
 
 def _genre_score(tables: Ints) -> GenreScore:
     table = tables.sum(axis=0)
+    macro_f1, accuracy, *_ = _measures(table[None])[0].tolist()
     return GenreScore(
         units=int(table.sum()),
         articles=len(tables),
-        accuracy=accuracy_of(table),
-        macro_f1=macro_f1_of(table),
-        macro_f1_interval=resampled_interval(tables) if len(tables) > 1 else None,
+        accuracy=accuracy,
+        macro_f1=macro_f1,
+        macro_f1_interval=resampled_intervals(tables, _measures)[0] if len(tables) > 1 else None,
     )
 
 
-def _label_scores(labels: Sequence[str], true: Ints, said: Ints, tables: Ints) -> dict[str, LabelScore]:
+def _label_scores(
+    labels: Sequence[str], true: Ints, said: Ints, intervals: Sequence[tuple[float, float]]
+) -> dict[str, LabelScore]:
     precision, recall, f1, support = precision_recall_fscore_support(
         true, said, labels=np.arange(len(labels)), zero_division=0.0
     )
-    intervals = resampled_intervals(tables, f1_of)
     return {
         label: LabelScore(float(precision[i]), float(recall[i]), float(f1[i]), int(support[i]), intervals[i])
         for i, label in enumerate(labels)
@@ -202,6 +209,7 @@ def evaluation_of(
         str(one): _genre_score(_tables(true[genre == one], said[genre == one], article[genre == one], n_labels))
         for one in np.unique(genre)
     }
+    of_macro_f1, of_accuracy, *of_labels = resampled_intervals(tables, _measures)
     told = np.array([label != BACKGROUND for label in labels])[said]
     of_label = {label: said == number for number, label in enumerate(labels)}
     return Evaluation(
@@ -211,13 +219,13 @@ def evaluation_of(
         labels=tuple(labels),
         accuracy=float(right.mean()),
         macro_f1=macro_f1_of(table),
-        macro_f1_interval=resampled_interval(tables),
+        macro_f1_interval=of_macro_f1,
         calibration_error=calibration_error(confidence, right),
-        per_label=_label_scores(labels, true, said, tables),
+        per_label=_label_scores(labels, true, said, of_labels),
         macro_f1_by_genre={name: score.macro_f1 for name, score in by_genre.items()},
         confusion=tuple(tuple(int(cell) for cell in row) for row in table),
         uncertain_share=float((confidence < np.asarray(thresholds)[said]).mean()),
-        accuracy_interval=resampled_interval(tables, accuracy_of),
+        accuracy_interval=of_accuracy,
         by_genre=by_genre,
         calibration=calibration_bins(confidence, right),
         coverage=surest(confidence[told], right[told], article[told], [int(share * told.sum()) for share in SHARES]),
