@@ -117,7 +117,9 @@ def test_a_poisoned_file_is_refused_and_kept(run: Run, place: tuple[Path, Path],
     poison = shuffled(ADDED)
     names = list(dict.fromkeys(row["article"] for row in poison))
     for number in range(files):  # many small files are too small to be judged by their labels alone
-        write_rows(corpus / f"p{number}.jsonl", [row for row in poison if names.index(row["article"]) % files == number])
+        write_rows(
+            corpus / f"p{number}.jsonl", [row for row in poison if names.index(row["article"]) % files == number]
+        )
     done = run("train", "--corpus", corpus, "--models", models)
     assert done.code == 1
     assert current_id(models) == before
