@@ -54,6 +54,11 @@ def train_cli(
     promote: Annotated[
         bool, typer.Option("--promote", help="Use the model even if the gate refuses it; its card will say so.")
     ] = False,
+    cache: Annotated[
+        Path | None,
+        typer.Option("--cache", metavar="DIR", help="Where tokens and features are kept. Default: the user's cache."),
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Compute everything; keep nothing.")] = False,
 ) -> None:
     """Fit a model on the corpus, measure it, save it under models/, and use it unless it is worse than the one in use.
 
@@ -64,6 +69,7 @@ def train_cli(
 
     Exit code: 0 done; 1 the corpus has errors, or the gate refused the model; 2 wrong usage.
     """
+    from pipeline.cache import default_cache_folder
     from pipeline.gate import gate_text
     from pipeline.report import evaluation_text
     from pipeline.train import train
@@ -78,6 +84,7 @@ def train_cli(
             encoder=encoder,
             gate_files=gate or (),
             promote=promote,
+            cache=None if no_cache else cache or default_cache_folder(),
             progress=say,
         )
         for scores in (done.cross_validation, done.heldout):

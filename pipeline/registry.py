@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 from joblib.numpy_pickle import NumpyPickler
 
 from pipeline.card import render_card
@@ -52,14 +53,15 @@ def model_bytes(model: Any) -> bytes:
 
 
 class _ByValue(NumpyPickler):  # type: ignore[misc]
-    """joblib's pickler, but a string that occurs twice is written twice.
+    """joblib's pickler, but a string or a dtype that occurs twice is written twice.
 
     Pickle refers back to a string where it meets the same object, not an equal one; which of the names in a model
-    are one object hangs on what else the process has imported or loaded. joblib's own hash leaves them out likewise.
+    are one object hangs on what else the process has imported or loaded. The dtypes of arrays that come from a cache
+    are objects of their own. joblib's own hash leaves both out likewise.
     """
 
     def memoize(self, obj: object) -> None:
-        if not isinstance(obj, str | bytes):
+        if not isinstance(obj, str | bytes | np.dtype):
             super().memoize(obj)
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import promotion, registry
-from pipeline.batches import Batch, batch_of_examples
+from pipeline.batches import Batch
+from pipeline.cache import prepared_batch
 from pipeline.challenge import (
     Challenger,
     EvaluationSet,
@@ -101,6 +102,7 @@ def train(
     encoder: str | None = None,
     gate_files: Sequence[Path] = (),
     promote: bool = False,
+    cache: Path | None = None,
     progress: Progress = _silent,
 ) -> Training:
     """Fit a model on the corpus, measure it and save it; promote it unless it is worse than the one in use.
@@ -125,6 +127,9 @@ def train(
         Labelled corpus files on which the model must not be worse either; they are not fitted.
     promote : bool
         Promote it whatever the gate says; the card will say so.
+    cache : Path, optional
+        Folder for the tokens and features of corpus files, which the next training of unchanged ones then takes from
+        there. The model is the same with and without it.
     progress : callable
         Is told each step, in words.
 
@@ -148,7 +153,10 @@ def train(
             progress(str(one))
         groups = article_groups(data.train)
         _require_enough(data, groups.tolist(), source)
-        batch = batch_of_examples(data.train)
+    with steps("features", f"tokens and features of {len(data.train)} units"):
+        batch, files, known = prepared_batch(data.train, cache)
+        if cache is not None:
+            progress(f"{known} of {files} corpus files from the cache")
     classifier = new_classifier(data.labels, seed=seed, n_jobs=n_jobs, encoder=encoder)
     measured = None
     if encoder is None if cross_validation is None else cross_validation:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import NEWS, Done
 
@@ -168,6 +169,13 @@ def test_equal_models_give_equal_bytes_whichever_strings_are_one_object() -> Non
     data = registry.model_bytes({"a": {one: 1}, "b": {one: 2}})
     assert data == registry.model_bytes({"a": {one: 1}, "b": {other: 2}})
     assert registry.joblib.load(io.BytesIO(data)) == {"a": {"verbose": 1}, "b": {"verbose": 2}}
+
+
+def test_equal_models_give_equal_bytes_whichever_arrays_came_from_elsewhere() -> None:
+    here = np.arange(3, dtype=np.uint64)
+    other = pickle.loads(pickle.dumps(here))
+    assert here.dtype is not other.dtype
+    assert registry.model_bytes([here, other]) == registry.model_bytes([here, here.copy()])
 
 
 # Promoting
