@@ -36,6 +36,8 @@ class Problem:
     line: int
     message: str
     severity: Severity = "error"
+    #: the text stands on both sides of train and heldout: `train` keeps it out of the fit, and can go on
+    leak: bool = False
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file

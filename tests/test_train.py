@@ -78,7 +78,14 @@ def test_the_manifest_says_how_to_redo_it(quick: None, small_corpus: Path, tmp_p
         assert scores["macro_f1_interval"][0] <= scores["macro_f1"] <= scores["macro_f1_interval"][1]
     assert done.cross_validation is not None
     assert registry.current_id(tmp_path) == done.info.id
-    assert [line.split()[0] for line in said] == ["reading", "cross-validating", "fitting", "saved"]
+    assert [line.split()[0] for line in said] == [
+        "reading",
+        "tokens",
+        "cross-validating",
+        "fitting",
+        "saved",
+        "seconds:",
+    ]
     card = (done.folder / "README.md").read_text()
     assert "## Article-grouped cross-validation on the corpus" in card
 
