@@ -236,11 +236,8 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if chosen.sum() < LEAST_TO_CALIBRATE:
             chosen = np.ones_like(chosen)
         folds = grouped_folds(target, batch.documents if groups is None else groups, self.n_splits, self.random_state)
-        parts = Parallel(n_jobs=self.n_jobs)(
-            delayed(clone(self)._fit_fold)(batch, target, train, test) for train, test in folds
-        )
         scores = np.zeros((len(target), len(self.labels)))
-        for (_, test), part in zip(folds, parts, strict=True):
+        for (_, test), part in zip(folds, self.fold_scores(batch, y, folds), strict=True):
             scores[test] = part
         scores, known, n_tokens = scores[chosen], target[chosen], lengths(batch)[chosen]
         self.scaling_ = TemperatureScaling.fit(scores, known, n_tokens)
@@ -250,6 +247,30 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.pipeline_ = self._fit_pipeline(batch, target)
         self.classes_ = np.array(self.labels)
         return self
+
+    def fold_scores(self, batch: Batch, y: Sequence[str], folds: Sequence[tuple[Ints, Ints]]) -> list[Floats]:
+        """Margins of the test rows of each fold, each of shape (n_test, n_labels), by a fit on its train rows alone.
+
+        They are not calibrated: ``argmax`` is the label, ``TemperatureScaling.fit(...)`` makes probabilities.
+
+        Raises
+        ------
+        PipelineError
+            The train rows of a fold have one label only.
+        """
+        target = self._encode(y)
+        for train, _ in folds:
+            if len(found := np.unique(target[train])) < 2:
+                only = f"'{self.labels[found[0]]}'" if len(found) else "none"
+                raise PipelineError(
+                    f"too little to learn from: without some of the articles, the only label is {only}",
+                    remedy="add labelled articles, and see the counts with `communique check`",
+                )
+        return list(
+            Parallel(n_jobs=self.n_jobs)(
+                delayed(clone(self)._fit_fold)(batch, target, train, test) for train, test in folds
+            )
+        )
 
     def _thresholds(self, probabilities: Floats, target: Ints) -> dict[str, float]:
         guess = probabilities.argmax(axis=1)

@@ -14,14 +14,15 @@ from conftest import ROOT
 FLOORS: dict[str, list[str]] = {
     "words": ["records"],
     "edges: sources": ["decoding", "webpage", "rows", "sources", "readers"],
-    "edges: corpus": ["corpus_labels", "corpus_similar", "corpus_rows", "corpus_check", "corpus"],
+    "edges: corpus": ["corpus_labels", "corpus_similar", "corpus_format", "corpus_rows", "corpus_check", "corpus"],
     "edges: units": ["blocks", "boundaries", "outline", "sentences"],
-    "edges: output": ["report", "output", "places"],
+    "edges: output": ["report", "output", "places", "corpus_edit"],
     "learning": [
         "lexicon",
         "cues",
         "structure",
         "batches",
+        "novelty",
         "parts",
         "features",
         "cache",
@@ -35,7 +36,19 @@ FLOORS: dict[str, list[str]] = {
     "shelf": ["shelf", "markdown", "card_scores", "card", "manifest", "registry", "promotion", "fitted", "probe"],
     "shelf: exchange": ["exchange_audit", "exchange_file", "exchange"],
     "verbs": ["challenge", "train", "classify", "compare"],
-    "doors": ["cli_base", "cli_classify", "cli_train", "cli_models", "cli_exchange", "cli", "__init__", "__main__"],
+    "verbs: curve": ["learning_curve", "learning_curve_picture"],
+    "verbs: corpus": ["audit", "audit_table", "agreement", "agreement_text", "drift_measures", "drift", "drift_text"],
+    "doors": [
+        "cli_base",
+        "cli_classify",
+        "cli_train",
+        "cli_models",
+        "cli_exchange",
+        "cli_corpus",
+        "cli",
+        "__init__",
+        "__main__",
+    ],
 }
 ORDER = [module for floor in FLOORS.values() for module in floor]
 MODULES = sorted((ROOT / "pipeline").rglob("*.py"))
