@@ -162,7 +162,7 @@ class CombinedClassifier(UnitClassifier):
         encoder.fit([states[row] for row in train], target[train], weight[train], schedule, progress)
         dense = encoder.scores([pairs[row] for row in back])
         self.share_, self.scaling_ = best_share(dense, sparse, target[back])
-        self.thresholds_ = self._thresholds(self._mixed(dense, sparse), target[back])
+        self.thresholds_ = self._thresholds(self.scaling_(self._sum(dense, sparse)), target[back])
         self.pipeline_ = self._fit_pipeline(batch, target)
         self.learnt_ = encoder.fit(states, target, weight, schedule, progress)
         self._opened = encoder
@@ -199,10 +199,18 @@ class CombinedClassifier(UnitClassifier):
             "versions": versions,
         }
 
-    def predict_proba(self, batch: Batch) -> NDArray[np.float64]:
-        """Calibrated probabilities of shape (n_units, n_labels), in the order of ``classes_``."""
-        dense = self.open_encoder().scores(pairs_of(batch))
-        return self._mixed(dense, self._scores(self.pipeline_, batch))
+    def decision_function(self, batch: Batch) -> Floats:
+        """Scores of shape (n_units, n_labels): the weighted sum of the encoder's and the sparse model's."""
+        return self._sum(self.open_encoder().scores(pairs_of(batch)), self._scores(self.pipeline_, batch))
 
-    def _mixed(self, dense: Floats, sparse: Floats) -> Floats:
-        return self.scaling_(self.share_ * dense + (1 - self.share_) * sparse)
+    def linear(self) -> tuple[Floats, Floats]:
+        """Weights and intercepts of the sparse model's part of the score."""
+        weights, base = super().linear()
+        return (1 - self.share_) * weights, (1 - self.share_) * base
+
+    def other_scores(self, batch: Batch) -> dict[str, Floats]:
+        """The encoder's part of the score, which can't be taken apart into words."""
+        return {"sentence encoder": self.share_ * self.open_encoder().scores(pairs_of(batch))}
+
+    def _sum(self, dense: Floats, sparse: Floats) -> Floats:
+        return self.share_ * dense + (1 - self.share_) * sparse

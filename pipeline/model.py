@@ -235,10 +235,33 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             thresholds[label] = precision_threshold(confidence[said], right, self.precision) if said.any() else 1.0
         return thresholds
 
+    def decision_function(self, batch: Batch) -> Floats:
+        """Scores of shape (n_units, n_labels), in the order of ``classes_``: what calibration makes probabilities of."""
+        check_is_fitted(self, "pipeline_")
+        return self._scores(self.pipeline_, batch)
+
+    def linear(self) -> tuple[Floats, Floats]:
+        """Weights of shape (n_labels, n_features) and intercepts of shape (n_labels,).
+
+        ``features @ weights.T + intercepts``, plus what ``other_scores`` gives, is ``decision_function``.
+        """
+        check_is_fitted(self, "pipeline_")
+        svm = self.pipeline_[-1]
+        coef, intercept = svm.coef_, svm.intercept_
+        if len(coef) == 1:  # of two labels, the second one's
+            coef, intercept = np.vstack([-coef, coef]), np.concatenate([-intercept, intercept])
+        weights = np.zeros((len(self.labels), coef.shape[1]))
+        base = np.full(len(self.labels), _UNSEEN)
+        weights[svm.classes_], base[svm.classes_] = coef, intercept
+        return weights, base
+
+    def other_scores(self, batch: Batch) -> dict[str, Floats]:
+        """Parts of ``decision_function`` that no feature explains: name to array of shape (n_units, n_labels)."""
+        return {}
+
     def predict_proba(self, batch: Batch) -> Floats:
         """Calibrated probabilities of shape (n_units, n_labels), in the order of ``classes_``."""
-        check_is_fitted(self, "pipeline_")
-        return self.scaling_(self._scores(self.pipeline_, batch))
+        return self.scaling_(self.decision_function(batch))
 
     def predict(self, batch: Batch) -> NDArray[np.str_]:
         """The most probable label of each unit."""
