@@ -13,11 +13,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from spacy.language import Language
 from spacy.tokens import Doc, Span
-from spacy.util import minibatch
 
 from pipeline.classify import Model, Result, load
 from pipeline.places import models_folder
@@ -69,6 +69,9 @@ class UnitLabels:
     ``spacy.load(path, config={"components.communique.models": f"{path}/communique"})``.
     """
 
+    #: spaCy would ask for the labels, and so for the model, before ``from_disk`` says which one it is.
+    hide_labels = True
+
     def __init__(self, name: str, model: str | None, models: str | None, spans_key: str) -> None:
         self.name = name
         self.spans_key = spans_key
@@ -77,7 +80,7 @@ class UnitLabels:
         self._model: Model | None = None
 
     @property
-    def model(self) -> Model:
+    def classifier(self) -> Model:
         """The model; opened when it is first needed.
 
         Raises
@@ -95,7 +98,7 @@ class UnitLabels:
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels, in the order of the scores."""
-        return self.model.info.labels
+        return self.classifier.info.labels
 
     def __call__(self, doc: Doc) -> Doc:
         """Label the units of one Doc, and hand it back."""
@@ -103,16 +106,17 @@ class UnitLabels:
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 64) -> Iterator[Doc]:
         """Label a stream of Docs, some at a time, in their order."""
-        for docs in minibatch(stream, batch_size):
+        waiting = iter(stream)
+        while docs := list(islice(waiting, batch_size)):
             documents = [Document(str(number), doc.text) for number, doc in enumerate(docs)]
-            for doc, result in zip(docs, self.model.classify_documents(documents), strict=True):
+            for doc, result in zip(docs, self.classifier.classify_documents(documents), strict=True):
                 if isinstance(result, Result):
                     self._set(doc, result.predictions)
                 yield doc
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """Which model this is, as JSON; the model itself stays on the shelf."""
-        return json.dumps({"id": self.model.info.id, "sha256": self.model.info.sha256}).encode()
+        return json.dumps({"id": self.classifier.info.id, "sha256": self.classifier.info.sha256}).encode()
 
     def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> UnitLabels:
         """Open the model that ``to_bytes`` named.
@@ -123,7 +127,7 @@ class UnitLabels:
             It is not in the models folder, or another file has its name.
         """
         self._wanted, self._model = json.loads(data), None
-        assert self.model  # opened now: an error now is better than one at the first Doc
+        assert self.classifier  # opened now: an error now is better than one at the first Doc
         return self
 
     def to_disk(self, path: Path | str, *, exclude: Iterable[str] = ()) -> None:
@@ -131,7 +135,7 @@ class UnitLabels:
         target = Path(path)
         target.mkdir(parents=True, exist_ok=True)
         (target / _REFERENCE).write_bytes(self.to_bytes())
-        folder = models_folder(Path(self._models) if self._models else None) / self.model.info.id
+        folder = models_folder(Path(self._models) if self._models else None) / self.classifier.info.id
         shutil.copytree(folder, target / folder.name, dirs_exist_ok=True)
 
     def from_disk(self, path: Path | str, *, exclude: Iterable[str] = ()) -> UnitLabels:

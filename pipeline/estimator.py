@@ -97,7 +97,7 @@ class SentenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_consistent_length(texts, target)
         self.classes_, number = np.unique(target, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"needs two classes to tell apart; y has only 1 class, {self.classes_[0]!r}")
+            raise ValueError(f"needs two classes to tell apart; y has only 1 class, '{self.classes_[0]}'")
         articles = np.arange(len(texts)) if groups is None else column_or_1d(groups)
         check_consistent_length(texts, articles)
         articles = np.unique(articles, return_inverse=True)[1]
@@ -129,7 +129,8 @@ class SentenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Sequence[str]) -> NDArray[Any]:
         """The most probable class of each text."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        best = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[best])
 
     def _fitted(self) -> UnitClassifier:
         check_is_fitted(self)

@@ -128,7 +128,7 @@ class Explainer:
         if not len(batch):
             return []
         rows, terms, values = self._merged(self._transform.transform(batch))
-        others = {name: scores for name, scores in self.classifier.other_scores(batch).items()}
+        others = self.classifier.other_scores(batch)
         scores = _sums(rows, values, len(batch)) + self._base + sum(others.values())
         best = scores.argmax(axis=1)
         starts = np.searchsorted(rows, np.arange(len(batch) + 1))

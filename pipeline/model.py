@@ -11,6 +11,7 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -182,10 +183,15 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         pipeline = self._pipeline()
         # BLAS threads have too little to do here: on a busy machine they wait for each other ten times
         # as long as they work, and their number would show in the last digits of the coefficients
-        with threadpool_limits(1):
+        # weights go to a step by name, whatever a caller who routes metadata has switched on
+        with threadpool_limits(1), config_context(enable_metadata_routing=False):
             return pipeline.fit(batch, y, linearsvc__sample_weight=label_weights(y, self.balance))
 
     def _fit_fold(self, batch: Batch, y: Ints, train: Ints, test: Ints) -> Floats:
+        if (y[train] == y[train[0]]).all():  # a fold that saw one label can only say that
+            scores = np.full((len(test), len(self.labels)), _UNSEEN)
+            scores[:, y[train[0]]] = 0.0
+            return scores
         return self._scores(self._fit_pipeline(batch.take(train), y[train]), batch.take(test))
 
     def fit(
@@ -236,7 +242,7 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return thresholds
 
     def decision_function(self, batch: Batch) -> Floats:
-        """Scores of shape (n_units, n_labels), in the order of ``classes_``: what calibration makes probabilities of."""
+        """Scores of shape (n_units, n_labels), in the order of ``classes_``, before calibration."""
         check_is_fitted(self, "pipeline_")
         return self._scores(self.pipeline_, batch)
 
@@ -261,7 +267,8 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, batch: Batch) -> Floats:
         """Calibrated probabilities of shape (n_units, n_labels), in the order of ``classes_``."""
-        return self.scaling_(self.decision_function(batch))
+        scores = self.decision_function(batch)
+        return self.scaling_(scores)
 
     def predict(self, batch: Batch) -> NDArray[np.str_]:
         """The most probable label of each unit."""
