@@ -169,7 +169,7 @@ class CombinedClassifier(UnitClassifier):
         dense = encoder.scores([pairs[row] for row in back])
         n_tokens = lengths(batch)[back]
         self.share_, self.scaling_ = best_share(dense, sparse, target[back], n_tokens)
-        self.thresholds_ = self._thresholds(self._mixed(dense, sparse, n_tokens), target[back])
+        self.thresholds_ = self._thresholds(self.scaling_(self._sum(dense, sparse), n_tokens), target[back])
         every = np.ones(len(target), dtype=bool)
         plain = np.array(self.labels)[target] == BACKGROUND
         self.familiarity_ = Familiarity.fit(batch, plain, [(train, back)], every, self.unfamiliar)
@@ -209,10 +209,18 @@ class CombinedClassifier(UnitClassifier):
             "versions": versions,
         }
 
-    def predict_proba(self, batch: Batch) -> NDArray[np.float64]:
-        """Calibrated probabilities of shape (n_units, n_labels), in the order of ``classes_``."""
-        dense = self.open_encoder().scores(pairs_of(batch))
-        return self._mixed(dense, self._scores(self.pipeline_, batch), lengths(batch))
+    def decision_function(self, batch: Batch) -> Floats:
+        """Scores of shape (n_units, n_labels): the weighted sum of the encoder's and the sparse model's."""
+        return self._sum(self.open_encoder().scores(pairs_of(batch)), self._scores(self.pipeline_, batch))
 
-    def _mixed(self, dense: Floats, sparse: Floats, n_tokens: Ints) -> Floats:
-        return self.scaling_(self.share_ * dense + (1 - self.share_) * sparse, n_tokens)
+    def linear(self) -> tuple[Floats, Floats]:
+        """Weights and intercepts of the sparse model's part of the score."""
+        weights, base = super().linear()
+        return (1 - self.share_) * weights, (1 - self.share_) * base
+
+    def other_scores(self, batch: Batch) -> dict[str, Floats]:
+        """The encoder's part of the score, which can't be taken apart into words."""
+        return {"sentence encoder": self.share_ * self.open_encoder().scores(pairs_of(batch))}
+
+    def _sum(self, dense: Floats, sparse: Floats) -> Floats:
+        return self.share_ * dense + (1 - self.share_) * sparse

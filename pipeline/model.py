@@ -11,6 +11,7 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -205,10 +206,15 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         pipeline = self._pipeline()
         # BLAS threads have too little to do here: on a busy machine they wait for each other ten times
         # as long as they work, and their number would show in the last digits of the coefficients
-        with threadpool_limits(1):
+        # weights go to a step by name, whatever a caller who routes metadata has switched on
+        with threadpool_limits(1), config_context(enable_metadata_routing=False):
             return pipeline.fit(batch, y, linearsvc__sample_weight=label_weights(y, self.balance))
 
     def _fit_fold(self, batch: Batch, y: Ints, train: Ints, test: Ints) -> Floats:
+        if (y[train] == y[train[0]]).all():  # a fold that saw one label can only say that
+            scores = np.full((len(test), len(self.labels)), _UNSEEN)
+            scores[:, y[train[0]]] = 0.0
+            return scores
         return self._scores(self._fit_pipeline(batch.take(train), y[train]), batch.take(test))
 
     def fit(
@@ -282,10 +288,34 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             thresholds[label] = precision_threshold(confidence[said], right, self.precision) if said.any() else 1.0
         return thresholds
 
+    def decision_function(self, batch: Batch) -> Floats:
+        """Scores of shape (n_units, n_labels), in the order of ``classes_``, before calibration."""
+        check_is_fitted(self, "pipeline_")
+        return self._scores(self.pipeline_, batch)
+
+    def linear(self) -> tuple[Floats, Floats]:
+        """Weights of shape (n_labels, n_features) and intercepts of shape (n_labels,).
+
+        ``features @ weights.T + intercepts``, plus what ``other_scores`` gives, is ``decision_function``.
+        """
+        check_is_fitted(self, "pipeline_")
+        svm = self.pipeline_[-1]
+        coef, intercept = svm.coef_, svm.intercept_
+        if len(coef) == 1:  # of two labels, the second one's
+            coef, intercept = np.vstack([-coef, coef]), np.concatenate([-intercept, intercept])
+        weights = np.zeros((len(self.labels), coef.shape[1]))
+        base = np.full(len(self.labels), _UNSEEN)
+        weights[svm.classes_], base[svm.classes_] = coef, intercept
+        return weights, base
+
+    def other_scores(self, batch: Batch) -> dict[str, Floats]:
+        """Parts of ``decision_function`` that no feature explains: name to array of shape (n_units, n_labels)."""
+        return {}
+
     def predict_proba(self, batch: Batch) -> Floats:
         """Calibrated probabilities of shape (n_units, n_labels), in the order of ``classes_``."""
-        check_is_fitted(self, "pipeline_")
-        return self.scaling_(self._scores(self.pipeline_, batch), lengths(batch))
+        scores = self.decision_function(batch)
+        return self.scaling_(scores, lengths(batch))
 
     def uncertain(self, batch: Batch, probabilities: Floats) -> NDArray[np.bool_]:
         """Which units' best labels are uncertain, given their probabilities of shape (n_units, n_labels).

@@ -33,18 +33,22 @@ FLOORS: dict[str, list[str]] = {
         "gate",
     ],
     "learning: encoder": ["encoder_base", "encoder", "combined"],
+    "learning: explain": ["explain", "precedents", "estimator"],
     "shelf": ["shelf", "markdown", "card_scores", "card", "manifest", "registry", "promotion", "fitted", "probe"],
     "shelf: exchange": ["exchange_audit", "exchange_file", "exchange"],
-    "verbs": ["challenge", "train", "classify", "compare"],
+    "verbs": ["challenge", "train", "classify", "compare", "reasons"],
     "verbs: curve": ["learning_curve", "learning_curve_picture"],
     "verbs: corpus": ["audit", "audit_table", "agreement", "agreement_text", "drift_measures", "drift", "drift_text"],
+    "edges: pages": ["explain_text", "page", "page_articles", "report_page"],
     "doors": [
+        "component",
         "cli_base",
         "cli_classify",
         "cli_train",
         "cli_models",
         "cli_exchange",
         "cli_corpus",
+        "cli_report",
         "cli",
         "__init__",
         "__main__",
@@ -113,13 +117,13 @@ def test_an_unlisted_module_is_found() -> None:
     assert faults("cli", "from pipeline.utils import x") == ["cli imports pipeline.utils, which FLOORS does not list"]
 
 
-def test_spacy_is_imported_in_one_place() -> None:
+def test_spacy_is_imported_where_it_must_be() -> None:
     where = {
         name_of(path)
         for path in MODULES
         if any(name.split(".")[0] == "spacy" for name in imports(path.read_text(encoding="utf-8")))
     }
-    assert where == {"sentences"}
+    assert where == {"sentences", "component"}, "one makes the tokens, the other is what spaCy calls"
 
 
 def test_torch_is_imported_in_one_place() -> None:
