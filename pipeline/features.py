@@ -11,7 +11,8 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from pipeline.batches import Batch
-from pipeline.cues import CueMatcher, Matches, lookup
+from pipeline.cues import CueMatcher, Matches
+from pipeline.keys import lookup
 from pipeline.lexicon import Group, load_lexicon
 from pipeline.records import KINDS
 from pipeline.sentences import Tokens, hash_of, string_of
