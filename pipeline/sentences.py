@@ -189,7 +189,7 @@ def _tokenise(text: str, spans: Sequence[Span], *, lasting: bool = False) -> Tok
     for at, some in _windows(text, spans):
         placed = _words().tokens(text[at : _after_word(text, spans[some.stop - 1].end)], lasting=lasting)
         unit, inside = _unit_of_token(placed.begin + at, placed.end + at, spans[some])
-        parts.append(placed.attributes[inside])
+        parts.append(placed.attributes.compress(inside, axis=0))
         owners.append(unit[inside] + some.start)
     starts = np.searchsorted(np.concatenate(owners), np.arange(len(spans) + 1))
     return Tokens(np.concatenate(parts), starts.astype(np.int64, copy=False))
@@ -257,5 +257,5 @@ def _taken(tokenizer: Any, words: Sequence[str]) -> Taken:
     token = columns[:, -2].astype(np.int64)
     piece = np.searchsorted(begins, token, side="right") - 1
     begin = token - begins[piece] + np.array(shift)[piece]
-    spans = np.stack((begin, begin + columns[:, -1].astype(np.int64)), axis=1)
-    return Taken(columns[:, : len(ATTRIBUTES)], spans, np.bincount(np.array(owner)[piece], minlength=len(words)))
+    end = begin + columns[:, -1].astype(np.int64)
+    return Taken(columns[:, : len(ATTRIBUTES)], begin, end, np.bincount(np.array(owner)[piece], minlength=len(words)))

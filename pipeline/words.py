@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 LONGEST_KEPT = 60
 #: The last white space of Unicode is U+3000; all code points behind it count as the one after.
 _LAST_SPACE = 0x3000
-_IS_SPACE = np.array([chr(code).isspace() for code in range(_LAST_SPACE + 2)])
+_VISIBLE = np.array([not chr(code).isspace() for code in range(_LAST_SPACE + 2)])
 
 
 class Taken(NamedTuple):
@@ -27,14 +27,15 @@ class Taken(NamedTuple):
     Attributes
     ----------
     attributes : ndarray of uint64, shape (n_tokens, n_attributes)
-    spans : ndarray of int64, shape (n_tokens, 2)
+    begin, end : ndarrays of int64, shape (n_tokens,)
         Where each token begins and ends in its word.
     counts : ndarray of int64, shape (n_words,)
         Number of tokens of each word.
     """
 
     attributes: NDArray[np.uint64]
-    spans: NDArray[np.int64]
+    begin: NDArray[np.int64]
+    end: NDArray[np.int64]
     counts: NDArray[np.int64]
 
 
@@ -68,7 +69,8 @@ class WordCache:
         self._number: dict[str, int] = {}
         # one row per token, in the order of the words; room is doubled when it runs out
         self._attributes = np.zeros((0, width), dtype=np.uint64)
-        self._spans = np.zeros((0, 2), dtype=np.int64)
+        self._begin = np.zeros(0, dtype=np.int64)
+        self._end = np.zeros(0, dtype=np.int64)
         self._starts = np.zeros(1, dtype=np.int64)
         self._words = self._tokens = 0
 
@@ -89,13 +91,15 @@ class WordCache:
             passing = self._learn(sorted(new), lasting)
             found = list(map(self._number.get, words))
         numbers = np.array(found, dtype=np.int64)
-        first, counts = self._starts[numbers], self._starts[numbers + 1] - self._starts[numbers]
-        owner = np.repeat(np.arange(len(numbers)), counts)
-        rows = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts - first, counts)
-        begin = _word_starts(text)[owner, None] + self._spans[rows]
-        attributes = self._attributes[rows]
+        first = self._starts.take(numbers)
+        counts = self._starts.take(numbers + 1) - first
+        rows = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts - first, counts)
+        word = np.repeat(_word_starts(text), counts)
+        placed = Placed(
+            self._attributes.take(rows, axis=0), word + self._begin.take(rows), word + self._end.take(rows)
+        )
         self._forget(passing)
-        return Placed(attributes, begin[:, 0], begin[:, 1])
+        return placed
 
     def _learn(self, new: list[str], lasting: bool) -> list[str]:
         """Take new words apart. Those that are not to be kept are returned, and must be forgotten after use."""
@@ -109,15 +113,15 @@ class WordCache:
         return passing
 
     def _append(self, words: Sequence[str], taken: Taken) -> None:
-        n_tokens, n_words = self._tokens + len(taken.spans), self._words + len(words)
-        if n_tokens > len(self._spans):
-            room = max(1024, 2 * n_tokens)
-            self._attributes = _grown(self._attributes, self._tokens, (room, taken.attributes.shape[1]))
-            self._spans = _grown(self._spans, self._tokens, (room, 2))
+        n_tokens, n_words = self._tokens + len(taken.begin), self._words + len(words)
+        if n_tokens > len(self._begin):
+            self._attributes = _grown(self._attributes, 2 * n_tokens)
+            self._begin, self._end = _grown(self._begin, 2 * n_tokens), _grown(self._end, 2 * n_tokens)
         if n_words >= len(self._starts):
-            self._starts = _grown(self._starts, self._words + 1, (max(1024, 2 * n_words),))
+            self._starts = _grown(self._starts, 2 * n_words)
         self._attributes[self._tokens : n_tokens] = taken.attributes
-        self._spans[self._tokens : n_tokens] = taken.spans
+        self._begin[self._tokens : n_tokens] = taken.begin
+        self._end[self._tokens : n_tokens] = taken.end
         self._starts[self._words + 1 : n_words + 1] = self._tokens + np.cumsum(taken.counts)
         self._number.update(zip(words, range(self._words, n_words), strict=True))
         self._words, self._tokens = n_words, n_tokens
@@ -131,19 +135,19 @@ class WordCache:
             self._tokens = int(self._starts[self._words])
 
 
-def _grown(array: NDArray[np.generic], used: int, shape: tuple[int, ...]) -> NDArray[np.generic]:
-    larger = np.zeros(shape, dtype=array.dtype)
-    larger[:used] = array[:used].reshape((used, *shape[1:]))
+def _grown(array: NDArray[Any], room: int) -> NDArray[Any]:
+    larger = np.zeros((room, *array.shape[1:]), dtype=array.dtype)
+    larger[: len(array)] = array
     return larger
 
 
 def _word_starts(text: str) -> NDArray[np.int64]:
     """Where each word of ``text.split()`` begins."""
     if text.isascii():
-        codes: NDArray[np.generic] = np.frombuffer(text.encode("ascii"), np.uint8)
+        codes: NDArray[Any] = np.frombuffer(text.encode("ascii"), np.uint8)
     else:
         wide = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
         codes = np.minimum(wide, _LAST_SPACE + 1)
-    visible = ~_IS_SPACE[codes]
+    visible = _VISIBLE.take(codes)
     visible[1:] &= ~visible[:-1]
     return np.flatnonzero(visible)
