@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import decoding, readers, rows
+from pipeline import decoding, lines, readers
 from pipeline.readers import SUFFIXES, read, write_texts
 from pipeline.records import Document, Failure, PipelineError
 
@@ -380,7 +380,7 @@ def test_json_lines_are_read_one_by_one(tmp_path: Path) -> None:
 def test_a_line_over_the_bound_on_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, header: bytes, row: bytes
 ) -> None:
-    monkeypatch.setattr(rows, "MAX_ROW", 30)
+    monkeypatch.setattr(lines, "MAX_ROW", 30)
     long = b'"' + b"a" * 99 + b'"\n'
     first, failure, last = read([put(tmp_path, name, header + row + long + row)])
     assert (getattr(first, "text", None), getattr(last, "text", None)) == ("X.", "X.")
