@@ -92,4 +92,5 @@ def _refused(info: zipfile.ZipInfo, limit: int, doubled: bool) -> str | None:
 
 def _hidden(name: str) -> bool:
     """Hidden files, and the copies of file attributes that macOS adds."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    parts = [part for part in name.split("/") if part not in (".", "..")]
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)

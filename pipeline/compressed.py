@@ -46,6 +46,9 @@ class _Guarded(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def tell(self) -> int:
+        return self._given
+
     def readinto(self, buffer: Any, /) -> int:
         try:
             data = self._source.read(len(buffer))

@@ -175,7 +175,8 @@ class _Sink(io.RawIOBase):
 
     def write(self, data: Any, /) -> int:
         size = memoryview(data).nbytes
-        self._stream.write(data)
+        if not self._stream.closed:  # pyarrow's writer ends its file even where it is given up after an error
+            self._stream.write(data)
         self._written += size
         return size
 
@@ -183,7 +184,8 @@ class _Sink(io.RawIOBase):
         return self._written
 
     def flush(self) -> None:
-        self._stream.flush()
+        if not self._stream.closed:
+            self._stream.flush()
 
 
 def _arrow() -> Any:

@@ -257,5 +257,12 @@ def _listed(names: list[str]) -> str:
 
 
 def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "a string",
+        bytes: "bytes",
+        bool: "true or false",
+        type(None): "null",
+    }
     return names.get(type(value), "a number")
