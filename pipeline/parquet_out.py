@@ -164,28 +164,32 @@ def write_part(predictions: Iterable[Prediction], folder: Path, name: str, label
 
 
 class _Sink(io.RawIOBase):
-    """A stream for pyarrow, which asks where it stands; that is counted, so that pipes will do."""
+    """A stream for pyarrow, which asks where it stands; that is counted, so that pipes will do.
+
+    pyarrow's writer ends its file even where it is given up after an error: by then the sink is deaf.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._written = 0
+        self._broken = False
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any, /) -> int:
         size = memoryview(data).nbytes
-        if not self._stream.closed:  # pyarrow's writer ends its file even where it is given up after an error
-            self._stream.write(data)
+        if not self._broken and not self._stream.closed:
+            try:
+                self._stream.write(data)
+            except OSError:
+                self._broken = True
+                raise
         self._written += size
         return size
 
     def tell(self) -> int:
         return self._written
-
-    def flush(self) -> None:
-        if not self._stream.closed:
-            self._stream.flush()
 
 
 def _arrow() -> Any:

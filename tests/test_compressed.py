@@ -22,9 +22,8 @@ from pipeline.readers import read
 from pipeline.records import Document, Failure
 
 NEWS = "The two envoys met on Monday.\n\nBoth want a treaty.\n"
-PAGE = (
-    "<html><body><article><p>The minister wants a visa agreement signed before the spring.</p></article></body></html>"
-)
+PROSE = "The minister wants a visa agreement signed before the spring."
+PAGE = f"<html><body><article><p>{PROSE}</p></article></body></html>"
 LINES = '{"text": "One.", "id": "a"}\n{"text": 2}\n{"text": "Three."}\n'
 
 PACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}

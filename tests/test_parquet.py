@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import errno
+import gc
 import io
 import json
+import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from decimal import Decimal
@@ -194,8 +197,7 @@ def test_parquet_holds_what_json_lines_holds(monkeypatch: pytest.MonkeyPatch) ->
     writer = ParquetWriter(pipe, LABELS)  # type: ignore[arg-type]
     for predictions in documents:
         writer.document("title", predictions)
-    assert pq.ParquetFile  # still writing: groups leave before the end
-    assert len(pipe.data) > 1000
+    assert len(pipe.data) > 1000  # groups leave before the end
     writer.close(LABELS)
     file = pq.ParquetFile(io.BytesIO(bytes(pipe.data)))
     assert file.read().to_pylist() == objects([one for predictions in documents for one in predictions])
@@ -273,3 +275,19 @@ def test_parts_that_cannot_be_written(tmp_path: Path) -> None:
 def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
     part(tmp_path, 0)
     assert said(tmp_path) == [prediction(n).unit.text for n in range(20)]
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_full_disk_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(Pipe):
+        def write(self, data: Any, /) -> int:
+            if len(self.data) > 100:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(data)
+
+    monkeypatch.setattr(parquet_out, "GROUP_ROWS", 10)
+    writer = ParquetWriter(Full(), LABELS)  # type: ignore[arg-type]
+    with pytest.raises(OSError, match="No space left on device"):
+        writer.document("", [prediction(n) for n in range(100)])
+    del writer
+    gc.collect()

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -284,6 +285,77 @@ def test_a_file_that_vanishes_between_two_reads(tmp_path: Path) -> None:
     assert isinstance(next(run), Document)
 
 
+def test_a_file_that_changes_before_its_turn_is_read_as_it_stands_then(tmp_path: Path) -> None:
+    for name in ("1.txt", "2.txt", "3.txt", "4.txt"):
+        put(tmp_path, name, NEWS)
+    run = read([tmp_path])
+    assert isinstance(next(run), Document)
+    put(tmp_path, "2.txt", NEWS + "They met again.\n")
+    put(tmp_path, "3.txt", "")
+    os.unlink(tmp_path / "4.txt")
+    (tmp_path / "4.txt").mkdir()
+    second, third, fourth = run
+    assert getattr(second, "text", None) == NEWS + "They met again.\n"
+    assert str(third).endswith("3.txt: the file is empty (0 bytes)")
+    assert str(fourth).endswith("4.txt: cannot be read: is a directory")
+
+
+@pytest.mark.parametrize("change", [b"They met again.\n", b""])
+def test_a_text_that_changes_while_it_is_read_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: bytes
+) -> None:
+    path = put(tmp_path, "a.txt", NEWS)
+    whole = readers.read_whole
+
+    def meanwhile(stream: BinaryIO) -> bytes:
+        data = whole(stream)
+        with open(path, "ab" if change else "wb") as other:
+            other.write(change)
+        return data
+
+    monkeypatch.setattr(readers, "read_whole", meanwhile)
+    size = len(NEWS) + len(change) if change else 0
+    assert reason(path) == (
+        f"changed while it was being read (from {len(NEWS)} to {size} bytes): it is left out; run again when nothing "
+        "writes to it"
+    )
+
+
+def test_rows_that_come_while_a_file_is_read_are_read_and_said(tmp_path: Path) -> None:
+    path = put(tmp_path, "a.jsonl", '{"text": "One."}\n')
+    run = read([path])
+    first = next(run)
+    with open(path, "a") as other:
+        other.write('{"text": "Two."}\n')
+    second, failure = run
+    assert [getattr(item, "text", None) for item in (first, second)] == ["One.", "Two."]
+    assert str(failure).startswith(
+        f"{path}: changed while it was being read (from 17 to 34 bytes): what was read of it "
+    )
+
+
+def test_rows_that_vanish_while_a_file_is_read(tmp_path: Path) -> None:
+    line = '{"text": "%s"}\n' % ("word " * 200)
+    path = put(tmp_path, "a.jsonl", line * 1000)
+    run = read([path])
+    assert isinstance(next(run), Document)
+    os.truncate(path, 500 * len(line) + 100)
+    rest = list(run)
+    assert {type(item) for item in rest[:499]} == {Document}
+    assert [str(item).split(": ")[1] for item in rest[499:]] == [
+        "broken JSON at column 10",
+        f"changed while it was being read (from {1000 * len(line):,} to {500 * len(line) + 100:,} bytes)",
+    ]
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_the_one_that_was_opened(tmp_path: Path) -> None:
+    path = put(tmp_path, "a.jsonl", '{"text": "One."}\n{"text": "Two."}\n')
+    run = read([path])
+    first = next(run)
+    os.replace(put(tmp_path, "b.txt", '{"text": "New."}\n'), path)
+    assert [getattr(item, "text", item) for item in (first, *run)] == ["One.", "Two."]
+
+
 def test_real_permissions() -> None:
     """As another user where this one is root, to whom nothing is forbidden."""
     with tempfile.TemporaryDirectory() as name:
@@ -432,6 +504,18 @@ def test_a_bad_csv_row_is_one_failure(tmp_path: Path, row: bytes, expected: str)
 )
 def test_csv_that_cannot_be_read(tmp_path: Path, content: str | bytes, expected: str) -> None:
     assert expected in reason(put(tmp_path, "a.csv", content))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
+def test_utf16_rows_before_a_break_are_kept(tmp_path: Path, name: str) -> None:
+    row = '{"text": "Zoë 😀 said no."}\n' if name == "a.jsonl" else '"Zoë 😀 said no."\n'
+    head = "" if name == "a.jsonl" else "text\n"
+    data = (head + row * 20_000).encode("utf-16")
+    for broken, at in ((data + b"\x00\xdc", len(data) + 1), (data[:-1], len(data) - 1)):
+        *documents, failure = read([put(tmp_path, name, broken)])
+        assert {getattr(item, "text", None) for item in documents} == {"Zoë 😀 said no."}
+        assert len(documents) in (19_999, 20_000)
+        assert str(failure).endswith(f": marked as UTF-16, but broken at byte {at}")
 
 
 def test_a_large_cell_leaves_the_limit_of_others_alone(tmp_path: Path) -> None:
