@@ -11,7 +11,7 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from pipeline.archives import members
 from pipeline.compressed import unpacked
@@ -38,7 +38,7 @@ from pipeline.sources import (
 )
 from pipeline.webpage import read_page
 
-__all__ = ["SUFFIXES", "read", "read_found", "write_texts"]
+__all__ = ["SUFFIXES", "Raw", "document_of", "fetch", "read", "write_texts"]
 
 _SPECIAL = (
     (stat.S_ISFIFO, "a named pipe"),
@@ -46,6 +46,17 @@ _SPECIAL = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+
+
+class Raw(NamedTuple):
+    """A file, or a member of an archive, that is one document: unpacked, but not decoded yet."""
+
+    name: str
+    suffix: str
+    data: bytes
+
+
+Contents = Iterator[Raw | Document | Failure]
 
 
 def read(
@@ -70,33 +81,51 @@ def read(
         else ``path:line`` (of Parquet the number of the row). Names that are no UTF-8 appear with escapes
         (``\\xff``), so that every id can be printed.
     """
+    for item in fetch(sources, text_field=text_field, stdin=stdin):
+        yield document_of(item) if isinstance(item, Raw) else item
+
+
+def fetch(
+    sources: Iterable[str | os.PathLike[str]], *, text_field: str = "text", stdin: BinaryIO | None = None
+) -> Iterator[Raw | Document | Failure]:
+    """As :func:`read`, but a file that is one document comes as its bytes, for :func:`document_of` in any process."""
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
     for found in find(sources):
         if isinstance(found, Failure):
             yield found
+        elif found.path == STDIN:
+            yield from _standard_input(stdin, text_field)
         else:
-            yield from read_found(found, text_field=text_field, stdin=stdin)
+            yield from _file(found, text_field)
 
 
-def read_found(
-    found: Found, *, text_field: str = "text", stdin: BinaryIO | None = None
-) -> Iterator[Document | Failure]:
-    """The documents of one file that was found, as :func:`read` gives them; any process may call it.
+def document_of(raw: Raw) -> Document | Failure:
+    """The document in the bytes of a file: decoded, a page reduced to its article; a Failure says why there is none."""
+    try:
+        if raw.suffix not in PAGES:
+            return _plain(raw.data, raw.name)
+        refuse_binary(raw.data)
+        page = read_page(raw.data)
+        check_text(page.text)
+    except PipelineError as error:
+        return Failure(raw.name, str(error))
+    return Document(raw.name, page.text, page.title, page.date, raw.name, page.warnings)
+
+
+def _file(found: Found, text_field: str) -> Iterator[Raw | Document | Failure]:
+    """What one file holds, or the Failure that says why that is nothing.
 
     A file that changes while it is read is a Failure: in place of its document, or after those of its rows
     that have been read.
     """
-    if found.path == STDIN:
-        yield from _standard_input(stdin, text_field)
-        return
     path, name = found.path, printable(found.path)
     try:
         _refuse_special(os.stat(path).st_mode)
         with open(path, "rb") as stream:
             kind = ending(path)
-            documents = _documents(stream, name, kind, text_field)
-            yield from _steady(stream, documents, whole=kind[0] in (*TEXT, *PAGES))
+            contents = _contents(stream, name, kind, text_field)
+            yield from _steady(stream, contents, whole=kind[0] in (*TEXT, *PAGES))
     except FileNotFoundError:
         why = "no such file or folder"
         if os.path.islink(path):
@@ -110,15 +139,15 @@ def read_found(
         yield Failure(name, str(error))
 
 
-def _steady(stream: BinaryIO, documents: Iterator[Document | Failure], *, whole: bool) -> Iterator[Document | Failure]:
-    """The documents; PipelineError where the file has changed meanwhile, before the last one if it is ``whole``.
+def _steady(stream: BinaryIO, contents: Contents, *, whole: bool) -> Contents:
+    """The contents; PipelineError where the file has changed meanwhile, before the last one if it is ``whole``.
 
     A file that is replaced by another of its name is no change: the one that was opened is read to its end.
     """
     before = os.fstat(stream.fileno())
-    last = list(documents) if whole else ()
+    last = list(contents) if whole else ()
     if not whole:
-        yield from documents
+        yield from contents
     now = os.fstat(stream.fileno())
     if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         sizes = f"from {before.st_size:,} to {now.st_size:,} bytes"
@@ -127,7 +156,7 @@ def _steady(stream: BinaryIO, documents: Iterator[Document | Failure], *, whole:
     yield from last
 
 
-def _documents(stream: BinaryIO, name: str, kind: tuple[str, str], text_field: str) -> Iterator[Document | Failure]:
+def _contents(stream: BinaryIO, name: str, kind: tuple[str, str], text_field: str) -> Contents:
     suffix, packing = kind
     if suffix in PARQUET:
         yield from read_parquet(stream, name, text_field)
@@ -145,17 +174,11 @@ def _documents(stream: BinaryIO, name: str, kind: tuple[str, str], text_field: s
         return
     if not (data := read_whole(stream)):
         raise PipelineError("the file is empty (0 bytes)")
-    if suffix in PAGES:
-        refuse_binary(data)
-        page = read_page(data)
-        check_text(page.text)
-        yield Document(name, page.text, page.title, page.date, name, page.warnings)
-    else:
-        yield _plain(data, name)
+    yield Raw(name, suffix, data)
 
 
-def _archived(stream: BinaryIO, name: str, text_field: str) -> Iterator[Document | Failure]:
-    """The documents of the members of a zip archive, ``archive.zip/member.txt``."""
+def _archived(stream: BinaryIO, name: str, text_field: str) -> Contents:
+    """What is in the members of a zip archive, ``archive.zip/member.txt``."""
     empty = True
     for member, content in members(stream):
         empty = False
@@ -163,7 +186,7 @@ def _archived(stream: BinaryIO, name: str, text_field: str) -> Iterator[Document
         try:
             if isinstance(content, PipelineError):
                 raise content
-            yield from _documents(content, inside, ending(member), text_field)
+            yield from _contents(content, inside, ending(member), text_field)
         except PipelineError as error:
             yield Failure(inside, str(error))
     if empty:

@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline import decoding, lines, readers
-from pipeline.readers import SUFFIXES, read, write_texts
+from pipeline.readers import SUFFIXES, Raw, document_of, fetch, read, write_texts
 from pipeline.records import Document, Failure, PipelineError
 
 NEWS = "The two envoys met on Monday.\n\nBoth want a treaty.\n"
@@ -109,6 +110,22 @@ def test_any_text_comes_back_unchanged_or_with_a_reason(tmp_path: Path, text: st
         assert not expected.strip() or "\0" in text or controls > 0.1 * len(text.encode()), result
     else:
         assert (result.text, result.warnings) == (text.removeprefix("\ufeff"), ())
+
+
+def test_files_can_be_fetched_here_and_decoded_elsewhere(tmp_path: Path) -> None:
+    path = put(tmp_path, "1.txt", "One é.".encode("cp1252"))
+    put(tmp_path, "2.html", PAGE)
+    put(tmp_path, "3.txt.gz", gzip.compress(b"Three."))
+    put(tmp_path, "4.jsonl", '{"text": "Four."}\n')
+    put(tmp_path, "5.txt", b"a\0b")
+    put(tmp_path, "6.html", "<html></html>")
+    put(tmp_path, "7.txt", "")
+    fetched = list(fetch([tmp_path]))
+    assert fetched[0] == Raw(path, ".txt", b"One \xe9.")
+    assert [type(item) for item in fetched] == [Raw, Raw, Raw, Document, Raw, Raw, Failure]
+    there = [document_of(pickle.loads(pickle.dumps(item))) if isinstance(item, Raw) else item for item in fetched]
+    assert there == list(read([tmp_path]))
+    assert [type(item) for item in there[4:]] == [Failure] * 3
 
 
 # Files that hold no text
