@@ -13,15 +13,26 @@ from conftest import ROOT
 #: From the ground up. A module imports only from those named before it.
 FLOORS: dict[str, list[str]] = {
     "words": ["records"],
-    "edges: sources": ["decoding", "webpage", "rows", "sources", "readers"],
+    "edges: sources": [
+        "decoding",
+        "webpage",
+        "compressed",
+        "lines",
+        "rows",
+        "parquet_in",
+        "sources",
+        "archives",
+        "readers",
+    ],
     "edges: corpus": ["corpus_labels", "corpus_similar", "corpus_rows", "corpus_check", "corpus"],
     "edges: units": ["words", "blocks", "boundaries", "outline", "sentences"],
-    "edges: output": ["report", "output", "places"],
+    "edges: output": ["report", "parquet_out", "output", "places", "render", "journal"],
     "learning": ["keys", "lexicon", "cues", "structure", "batches", "features", "model", "scores", "evaluate"],
     "learning: encoder": ["encoder_base", "encoder", "combined"],
     "shelf": ["card", "registry"],
     "verbs": ["train", "classify"],
-    "doors": ["cli_base", "cli_classify", "cli_train", "cli", "__init__", "__main__"],
+    "verbs: batches": ["work", "workers", "sinks", "run"],
+    "doors": ["cli_base", "progress", "cli_classify", "cli_train", "cli", "__init__", "__main__"],
 }
 ORDER = [module for floor in FLOORS.values() for module in floor]
 MODULES = sorted((ROOT / "pipeline").rglob("*.py"))
