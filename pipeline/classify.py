@@ -28,10 +28,14 @@ DECIMALS = 6
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A loaded model: the fitted classifier and what its manifest says of it."""
+    """A loaded model: the fitted classifier and what its manifest says of it.
+
+    ``folder`` is the models folder that it was read from, for other processes to read it too.
+    """
 
     classifier: UnitClassifier
     info: ModelInfo
+    folder: Path | None = None
 
     def classify(self, text: str, *, title: str | None = None) -> list[Prediction]:
         """Predictions for every sentence, heading and bullet of one text, in reading order."""
@@ -163,7 +167,18 @@ def load(model_id: str | None = None, *, models: Path | str | None = None) -> Mo
         There is no such model, or it is not what its manifest says; nothing is unpickled then. Or it needs a
         sentence encoder that is not on this machine.
     """
-    classifier, info = registry.load_model(models_folder(Path(models) if models is not None else None), model_id)
+    folder = models_folder(Path(models) if models is not None else None)
+    return model_of(*registry.load_model(folder, model_id), folder)
+
+
+def model_of(classifier: UnitClassifier, info: ModelInfo, folder: Path | None = None) -> Model:
+    """The model of what :func:`pipeline.registry.load_model` gives, ready for use.
+
+    Raises
+    ------
+    PipelineError
+        It needs a sentence encoder that is not on this machine.
+    """
     if isinstance(classifier, CombinedClassifier):
         classifier.open_encoder()
-    return Model(classifier, info)
+    return Model(classifier, info, folder)

@@ -38,7 +38,7 @@ from pipeline.sources import (
 )
 from pipeline.webpage import read_page
 
-__all__ = ["SUFFIXES", "Raw", "document_of", "fetch", "read", "write_texts"]
+__all__ = ["SUFFIXES", "Raw", "document_of", "fetch", "file_stem", "read", "write_texts"]
 
 _SPECIAL = (
     (stat.S_ISFIFO, "a named pipe"),
@@ -230,10 +230,7 @@ def write_texts(document: Document, directory: Path) -> Path:
     PipelineError
         Where the folder or the file cannot be written.
     """
-    digest = hashlib.sha256(f"{document.source}\0{document.id}".encode("utf-8", "replace")).hexdigest()[:10]
-    stem = re.sub(r"[^\w.-]+", "_", document.id.removesuffix(".txt")).strip("._-")
-    stem = stem.encode("utf-8", "ignore")[:100].decode("utf-8", "ignore") or "document"
-    target = Path(directory) / f"{stem}-{digest}.txt"
+    target = Path(directory) / f"{file_stem(document.source, document.id)}.txt"
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -244,6 +241,13 @@ def write_texts(document: Document, directory: Path) -> Path:
             part.unlink()
         raise PipelineError(f"cannot be written: {reason(error)}", where=shown(str(target))) from error
     return target
+
+
+def file_stem(source: str, identity: str) -> str:
+    """The name, without its ending, of a file for one document: readable, and no other document has it."""
+    digest = hashlib.sha256(f"{source}\0{identity}".encode("utf-8", "replace")).hexdigest()[:10]
+    stem = re.sub(r"[^\w.-]+", "_", identity.removesuffix(".txt")).strip("._-")
+    return f"{stem.encode('utf-8', 'ignore')[:100].decode('utf-8', 'ignore') or 'document'}-{digest}"
 
 
 def _plain(data: bytes, name: str, warnings: tuple[str, ...] = ()) -> Document:

@@ -89,7 +89,8 @@ def blank_english() -> Language:
     """spaCy's blank English with the component that sets sentence starts. Made once per process."""
     nlp = spacy.blank("en")
     nlp.add_pipe(COMPONENT)
-    nlp.tokenizer.max_cache_size = 0  # words come here once, and a cache could outlive their memory zone
+    tokenizer: Any = nlp.tokenizer
+    tokenizer.max_cache_size = 0  # words come here once, and a cache could outlive their memory zone
     return nlp
 
 

@@ -95,9 +95,7 @@ class WordCache:
         counts = self._starts.take(numbers + 1) - first
         rows = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts - first, counts)
         word = np.repeat(_word_starts(text), counts)
-        placed = Placed(
-            self._attributes.take(rows, axis=0), word + self._begin.take(rows), word + self._end.take(rows)
-        )
+        placed = Placed(self._attributes.take(rows, axis=0), word + self._begin.take(rows), word + self._end.take(rows))
         self._forget(passing)
         return placed
 

@@ -26,12 +26,12 @@ FLOORS: dict[str, list[str]] = {
     ],
     "edges: corpus": ["corpus_labels", "corpus_similar", "corpus_rows", "corpus_check", "corpus"],
     "edges: units": ["words", "blocks", "boundaries", "outline", "sentences"],
-    "edges: output": ["report", "parquet_out", "output", "places", "render", "journal"],
+    "edges: output": ["report", "parquet_out", "output", "places", "render", "journal", "chunks", "summary", "sinks"],
     "learning": ["keys", "lexicon", "cues", "structure", "batches", "features", "model", "scores", "evaluate"],
     "learning: encoder": ["encoder_base", "encoder", "combined"],
     "shelf": ["card", "registry"],
     "verbs": ["train", "classify"],
-    "verbs: batches": ["work", "workers", "sinks", "run"],
+    "verbs: batches": ["work", "workers", "run"],
     "doors": ["cli_base", "progress", "cli_classify", "cli_train", "cli", "__init__", "__main__"],
 }
 ORDER = [module for floor in FLOORS.values() for module in floor]
