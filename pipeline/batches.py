@@ -15,6 +15,7 @@ from pipeline.records import KINDS, Example
 from pipeline.sentences import Parsed, Tokens, tokens_of
 
 Ints = NDArray[np.int64]
+_KIND = {kind: number for number, kind in enumerate(KINDS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +158,11 @@ def _joined_parts(parts: Sequence[Parts], headings: Sequence[tuple[int, int]], m
     )
 
 
-def _headings(sections: Sequence[str | None]) -> tuple[tuple[str, ...], Tokens, Ints]:
+def _headings(sections: Sequence[str | None], *, lasting: bool) -> tuple[tuple[str, ...], Tokens, Ints]:
     """Number the distinct heading texts, and tokenise each once."""
     number: dict[str, int] = {"": 0}
     column = np.array([number.setdefault(text or "", len(number)) for text in sections], dtype=np.int64)
-    return tuple(number), tokens_of(list(number)), column
+    return tuple(number), tokens_of(list(number), lasting=lasting), column
 
 
 def batch_of_parsed(parsed: Sequence[Parsed]) -> Batch:
@@ -170,16 +171,16 @@ def batch_of_parsed(parsed: Sequence[Parsed]) -> Batch:
     parts = [tokens_of([]), *(one.tokens for one in parsed)]
     attributes = np.concatenate([part.attributes for part in parts])
     sizes = np.concatenate([np.diff(part.starts) for part in parts])
-    units = [unit for one in parsed for unit in one.units]
-    counts = [len(one.units) for one in parsed]
-    heading_texts, headings, sections = _headings([unit.section for unit in units])
+    spans = [span for one in parsed for span in one.spans]
+    counts = [len(one.spans) for one in parsed]
+    heading_texts, headings, sections = _headings([span.section for span in spans], lasting=False)
     return Batch(
         tokens=Tokens(attributes, np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)),
-        kinds=np.array([KINDS.index(unit.kind) for unit in units], dtype=np.int64),
+        kinds=np.array([_KIND[span.kind] for span in spans], dtype=np.int64),
         documents=np.repeat(np.arange(len(parsed)), counts),
         headings=headings,
         sections=sections,
-        texts=tuple(unit.text for unit in units),
+        texts=tuple(one.document.text[span.start : span.end] for one in parsed for span in one.spans),
         heading_texts=heading_texts,
     )
 
@@ -192,7 +193,7 @@ def _article_numbers(articles: Iterable[str]) -> Ints:
 
 def batch_of_examples(examples: Sequence[Example]) -> Batch:
     """The batch of labelled corpus units; rows of an article that follow each other are neighbours."""
-    heading_texts, headings, sections = _headings([example.section for example in examples])
+    heading_texts, headings, sections = _headings([example.section for example in examples], lasting=True)
     return Batch(
         tokens=tokens_of([example.text for example in examples]),
         kinds=np.array([KINDS.index(example.kind) for example in examples], dtype=np.int64),

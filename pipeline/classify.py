@@ -18,8 +18,8 @@ from pipeline.model import UnitClassifier
 from pipeline.places import models_folder
 from pipeline.probe import check_probe
 from pipeline.readers import read
-from pipeline.records import Document, Failure, ModelInfo, PipelineError, Prediction
-from pipeline.sentences import Parsed, parse
+from pipeline.records import Document, Failure, ModelInfo, PipelineError, Prediction, Result
+from pipeline.sentences import Parsed, parse_in_slices
 
 #: Documents are classified together until they hold this many units: numpy is quick on many at once.
 BATCH_UNITS = 4096
@@ -28,36 +28,34 @@ DECIMALS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """One document with the predictions of all its units, in reading order."""
-
-    document: Document
-    predictions: tuple[Prediction, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Model:
-    """A loaded model: the fitted classifier and what its manifest says of it."""
+    """A loaded model: the fitted classifier and what its manifest says of it.
+
+    ``folder`` is the models folder that it was read from, for other processes to read it too.
+    """
 
     classifier: UnitClassifier
     info: ModelInfo
+    folder: Path | None = None
 
     def classify(self, text: str, *, title: str | None = None) -> list[Prediction]:
         """Predictions for every sentence, heading and bullet of one text, in reading order."""
-        return list(self._predict([parse(Document(id="text", text=text, title=title))])[0])
+        (result,) = self.classify_documents([Document(id="text", text=text, title=title)])
+        return [] if isinstance(result, Failure) else list(result.predictions)
 
     def classify_documents(self, documents: Iterable[Document | Failure]) -> Iterator[Result | Failure]:
         """Results in the order of the documents; a failure passes through in its place."""
         waiting: list[Parsed | Failure] = []
+        done: list[Result] = []  # the pieces so far of the document at hand
         units = 0
         for document in documents:
-            item = document if isinstance(document, Failure) else parse(document)
-            waiting.append(item)
-            units += 0 if isinstance(item, Failure) else len(item.units)
-            if units >= BATCH_UNITS:
-                yield from self._results(waiting)
-                waiting, units = [], 0
-        yield from self._results(waiting)
+            for piece in [document] if isinstance(document, Failure) else parse_in_slices(document):
+                waiting.append(piece)
+                units += 0 if isinstance(piece, Failure) else len(piece.spans)
+                if units >= BATCH_UNITS:
+                    yield from self._results(waiting, done)
+                    waiting, units = [], 0
+        yield from self._results(waiting, done)
 
     def classify_many(
         self,
@@ -98,29 +96,49 @@ class Model:
                 remedy="give on_failure= to handle them one by one",
             )
 
-    def _results(self, items: Sequence[Parsed | Failure]) -> Iterator[Result | Failure]:
-        parsed = [item for item in items if not isinstance(item, Failure)]
-        predictions = iter(self._predict(parsed))
+    def _results(self, items: Sequence[Parsed | Failure], pieces: list[Result]) -> Iterator[Result | Failure]:
+        """Results of what is complete; ``pieces`` of a document that goes on are kept for the next call."""
+        scored = self._scored([item for item in items if not isinstance(item, Failure)])
         for item in items:
-            yield item if isinstance(item, Failure) else Result(item.document, tuple(next(predictions)))
+            if isinstance(item, Failure):
+                yield item
+                continue
+            pieces.append(next(scored))
+            if item.last:
+                yield _joined(pieces)
+                pieces.clear()
 
-    def _predict(self, parsed: Sequence[Parsed]) -> list[list[Prediction]]:
-        if not any(one.units for one in parsed):
-            return [[] for _ in parsed]
-        labels = list(self.classifier.labels)
-        batch = batch_of_parsed(parsed)
-        probabilities = rounded(self.classifier.predict_proba(batch))
+    def _scored(self, parsed: Sequence[Parsed]) -> Iterator[Result]:
+        """A Result for each piece of a document, without the units that it holds only as context."""
+        labels = tuple(self.classifier.labels)
+        probabilities, uncertain = np.zeros((0, len(labels))), np.zeros(0, dtype=bool)
+        if any(one.spans for one in parsed):
+            batch = batch_of_parsed(parsed)
+            probabilities = rounded(self.classifier.predict_proba(batch))
+            uncertain = self.classifier.uncertain(batch, probabilities)
         best = probabilities.argmax(axis=1)
         confidence = probabilities[np.arange(len(best)), best]
-        uncertain = self.classifier.uncertain(batch, probabilities).tolist()
-        rows = zip(best.tolist(), confidence.tolist(), uncertain, probabilities.tolist(), strict=True)
-        return [
-            [
-                Prediction(unit, labels[label], sure, doubtful, dict(zip(labels, values, strict=True)))
-                for unit, (label, sure, doubtful, values) in zip(one.units, rows, strict=False)
-            ]
-            for one in parsed
-        ]
+        at = 0
+        for one in parsed:
+            mine = slice(at + one.context, at + len(one.spans))
+            at = mine.stop
+            columns = best[mine], confidence[mine], uncertain[mine], probabilities[mine]
+            yield Result(one.document, one.spans[one.context :], labels, *columns)
+
+
+def _joined(pieces: Sequence[Result]) -> Result:
+    """The pieces of one document as one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    return Result(
+        pieces[0].document,
+        tuple(span for piece in pieces for span in piece.spans),
+        pieces[0].labels,
+        np.concatenate([piece.best for piece in pieces]),
+        np.concatenate([piece.confidence for piece in pieces]),
+        np.concatenate([piece.uncertain for piece in pieces]),
+        np.concatenate([piece.probabilities for piece in pieces]),
+    )
 
 
 def rounded(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -151,8 +169,18 @@ def load(model_id: str | None = None, *, models: Path | str | None = None) -> Mo
         other code than is installed, or needs a sentence encoder that is not on this machine.
     """
     folder = models_folder(Path(models) if models is not None else None)
-    classifier, info = registry.load_model(folder, model_id)
-    check_probe(classifier, info, str(folder / info.id))
+    return model_of(*registry.load_model(folder, model_id), folder)
+
+
+def model_of(classifier: UnitClassifier, info: ModelInfo, folder: Path | None = None) -> Model:
+    """The model of what :func:`pipeline.registry.load_model` gives, ready for use.
+
+    Raises
+    ------
+    PipelineError
+        It was made by other code than is installed, or needs a sentence encoder that is not on this machine.
+    """
+    check_probe(classifier, info, str(folder / info.id if folder else info.id))
     if isinstance(classifier, CombinedClassifier):
         classifier.open_encoder()
-    return Model(classifier, info)
+    return Model(classifier, info, folder)

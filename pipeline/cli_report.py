@@ -21,8 +21,8 @@ from pipeline.cli_base import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.classify import Model, Result
-    from pipeline.records import Document, Failure
+    from pipeline.classify import Model
+    from pipeline.records import Document, Failure, Result
 
 
 @app.command(name="report")
@@ -174,8 +174,7 @@ def _labels_shown(label: str | None, known: tuple[str, ...]) -> tuple[str, ...]:
 
 def _one_result(model: Model, sentence: str | None, path: str | None, row: str | None) -> Result:
     """The one document that is asked about, classified."""
-    from pipeline.classify import Result
-    from pipeline.records import Document, PipelineError
+    from pipeline.records import Document, PipelineError, Result
 
     text = sentence if sentence != "-" else None
     document = _one_document(path or "-", row) if text is None else Document("text", text)

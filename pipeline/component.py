@@ -19,9 +19,9 @@ from pathlib import Path
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
-from pipeline.classify import Model, Result, load
+from pipeline.classify import Model, load
 from pipeline.places import models_folder
-from pipeline.records import Document, PipelineError, Prediction
+from pipeline.records import Document, PipelineError, Prediction, Result
 
 COMPONENT = "communique"
 _REFERENCE = "reference.json"

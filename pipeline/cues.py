@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.keys import lookup
 from pipeline.lexicon import ANY, Group
 from pipeline.sentences import hash_of
 
@@ -41,14 +42,6 @@ class _Shape(NamedTuple):
     keys: NDArray[np.uint64]
     first_group: NDArray[np.int32]
     groups: NDArray[np.int32]
-
-
-def lookup(keys: NDArray[np.uint64], values: NDArray[np.uint64]) -> Ints:
-    """The index of each value in the sorted ``keys``, or -1 where it is not among them."""
-    if not len(keys):
-        return np.full(len(values), -1, dtype=np.int64)
-    at = np.minimum(np.searchsorted(keys, values), len(keys) - 1)
-    return np.where(keys[at] == values, at, -1).astype(np.int64)
 
 
 def _expand_ranges(first: Ints, count: Ints) -> tuple[Ints, Ints]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from pipeline.records import PipelineError
 
@@ -12,15 +12,17 @@ from pipeline.records import PipelineError
 MAX_LINE = 1_000_000
 #: Share of control bytes above which a file is taken for binary.
 MAX_CONTROL_SHARE = 0.10
+#: Largest document in bytes, unpacked: it is held in memory as a whole.
+MAX_DOCUMENT = 512 * 2**20
 
 FALLBACK = "Windows-1252"
 SURROGATE_WARNING = "holds half a surrogate pair: replaced by U+FFFD"
 
 _BOMS = (  # the UTF-32 mark begins with the UTF-16 one, so it is looked for first
-    (codecs.BOM_UTF32_LE, "utf-32", "UTF-32"),
-    (codecs.BOM_UTF32_BE, "utf-32", "UTF-32"),
-    (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
-    (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
+    (codecs.BOM_UTF32_LE, "utf-32-le", "UTF-32"),
+    (codecs.BOM_UTF32_BE, "utf-32-be", "UTF-32"),
+    (codecs.BOM_UTF16_LE, "utf-16-le", "UTF-16"),
+    (codecs.BOM_UTF16_BE, "utf-16-be", "UTF-16"),
 )
 _MAGIC = (
     (b"%PDF-", "a PDF file"),
@@ -29,9 +31,17 @@ _MAGIC = (
     (b"GIF87a", "a GIF image"),
     (b"GIF89a", "a GIF image"),
     (b"\x1f\x8b", "a gzip archive"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file"),
+    (b"PAR1", "a Parquet file"),
     (b"\xd0\xcf\x11\xe0", "an older Office file (.doc, .xls)"),
     (b"{\\rtf", "an RTF file"),
 )
+_ENDINGS = {
+    "a gzip archive": ".txt.gz or .jsonl.gz",
+    "a zstd file": ".txt.zst or .jsonl.zst",
+    "a Parquet file": ".parquet",
+    "a ZIP archive": ".zip",
+}
 _ZIP = b"PK\x03\x04"
 _ZIP_KINDS = (
     (b"word/", "a Word file (DOCX)"),
@@ -42,6 +52,10 @@ _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r")) + b"\x7f"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f\u0085\u2028\u2029\ud800-\udfff]")
 _NEWLINE = re.compile(r"\r\n|\r|\n")
+
+
+class UnreadableError(PipelineError):
+    """Nothing more can be read of a stream: it is broken, cut short, or a decompression bomb."""
 
 
 class Decoded(NamedTuple):
@@ -71,9 +85,20 @@ def mend(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text)
 
 
-def marked(data: bytes) -> bool:
-    """Whether the bytes begin with a UTF-16 or UTF-32 mark, under which NUL bytes are normal."""
-    return any(data.startswith(bom) for bom, _, _ in _BOMS)
+def mark(data: bytes) -> tuple[bytes, str, str]:
+    """The UTF-16 or UTF-32 mark that the bytes begin with, its codec and its name; empty where there is none.
+
+    Under such a mark NUL bytes are normal.
+    """
+    return next((known for known in _BOMS if data.startswith(known[0])), (b"", "", ""))
+
+
+def read_whole(stream: BinaryIO, head: bytes = b"") -> bytes:
+    """``head`` and the rest of a stream; PipelineError where that is over ``MAX_DOCUMENT``."""
+    data = head + stream.read(MAX_DOCUMENT + 1 - len(head))
+    if len(data) > MAX_DOCUMENT:
+        raise PipelineError(f"holds over {MAX_DOCUMENT:,} bytes, the limit for one document: split it into articles")
+    return data
 
 
 def refuse_binary(data: bytes) -> None:
@@ -82,8 +107,10 @@ def refuse_binary(data: bytes) -> None:
     if data.startswith(_ZIP):
         kind = next((kind for mark, kind in _ZIP_KINDS if mark in data), "a ZIP archive")
     if kind is not None:
-        raise PipelineError(f"this is {kind}, not text: convert it to text first")
-    if marked(data):
+        ending = _ENDINGS.get(kind)
+        named = f", or let its name end in {ending} and it is read as such" if ending else ""
+        raise PipelineError(f"this is {kind}, not text: convert it to text first{named}")
+    if mark(data)[0]:
         return
     if (at := data.find(b"\0")) >= 0:
         raise PipelineError(
@@ -108,14 +135,14 @@ def decode(data: bytes, declared: str | None = None, *, line: int = 1) -> Decode
     PipelineError
         Where none of them fits. Newlines are left as they are.
     """
-    for bom, codec, name in _BOMS:
-        if data.startswith(bom):
-            try:
-                text = data.decode(codec)
-            except UnicodeDecodeError as error:
-                raise PipelineError(f"marked as {name}, but broken at byte {error.start + 1}") from error
-            refuse_binary(text.encode("utf-8"))
-            return Decoded(text)
+    bom, codec, name = mark(data)
+    if bom:
+        try:
+            text = data[len(bom) :].decode(codec)
+        except UnicodeDecodeError as error:
+            raise PipelineError(f"marked as {name}, but broken at byte {len(bom) + error.start + 1}") from error
+        refuse_binary(text.encode("utf-8"))
+        return Decoded(text)
     try:
         return Decoded(data.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
     except UnicodeDecodeError as error:

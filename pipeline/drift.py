@@ -23,7 +23,6 @@ from pipeline.batches import Batch, batch_of_examples, batch_of_parsed
 from pipeline.classify import BATCH_UNITS, Model
 from pipeline.combined import CombinedClassifier
 from pipeline.corpus import Corpus
-from pipeline.cues import lookup
 from pipeline.drift_measures import (
     Articles,
     Measure,
@@ -34,6 +33,7 @@ from pipeline.drift_measures import (
     shares_of,
 )
 from pipeline.evaluate import article_groups, natural
+from pipeline.keys import lookup
 from pipeline.model import grouped_folds, lengths
 from pipeline.novelty import Vocabulary, novelty, unseen_by_document, vectors, vocabulary_of
 from pipeline.records import Document, Example, Failure, PipelineError

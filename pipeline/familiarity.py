@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.batches import Batch
-from pipeline.cues import lookup
+from pipeline.keys import lookup
 from pipeline.sentences import hash_of
 from pipeline.structure import NORM
 

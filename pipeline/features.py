@@ -11,7 +11,8 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from pipeline.batches import Batch, Parts
-from pipeline.cues import CueMatcher, lookup
+from pipeline.cues import CueMatcher
+from pipeline.keys import lookup
 from pipeline.lexicon import Group, load_lexicon
 from pipeline.parts import (
     STANCES,

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from pipeline.batches import Batch
-from pipeline.cues import lookup
+from pipeline.keys import lookup
 from pipeline.structure import NORM
 
 Floats = NDArray[np.float64]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from pipeline.records import PipelineError
 
@@ -26,11 +26,8 @@ def opened(path: Path | None, *, force: bool) -> Iterator[TextIO]:
             raise PipelineError("standard output is closed", remedy="name a file with --output")
         yield sys.stdout
         return
-    if path.is_file() and not force:
-        raise PipelineError("is there already", where=str(path), remedy="give --force to replace it")
-    if path.is_dir():
-        raise PipelineError("is a folder", where=str(path), remedy="name a file with --output")
-    special = path.exists() and not path.is_file()  # a device or a pipe: nothing to replace
+    refuse(path, force=force)
+    special = is_special(path)
     beside = path if special else path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with beside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
@@ -48,3 +45,30 @@ def opened(path: Path | None, *, force: bool) -> Iterator[TextIO]:
         if not special:
             with suppress(OSError):
                 beside.unlink()
+
+
+def refuse(path: Path, *, force: bool) -> None:
+    """Raise PipelineError where a file may not be written: it is there already, or is a folder."""
+    if path.is_file() and not force:
+        raise PipelineError("is there already", where=str(path), remedy="give --force to replace it")
+    if path.is_dir():
+        raise PipelineError("is a folder", where=str(path), remedy="name a file with --output")
+
+
+def is_special(path: Path) -> bool:
+    """Whether it is a device or a pipe: there is nothing to replace, nor to go on with."""
+    return path.exists() and not path.is_file()
+
+
+def lock(stream: BinaryIO, path: Path) -> None:
+    """Hold a file as long as it is open; PipelineError where another process does. Where the system can't, nothing."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise PipelineError("another run is writing it", where=str(path), remedy="wait for it, or end it") from None
+    except OSError:  # a file system without locks
+        return

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.blocks import find_blocks
-from pipeline.classify import Result
 from pipeline.explain import cue_meanings
 from pipeline.page import Look
 from pipeline.precedents import Precedent
 from pipeline.reasons import Reasons
-from pipeline.records import KINDS, Prediction
+from pipeline.records import KINDS, Prediction, Result
 
 #: How many words and cues of an explanation a page shows; the others are summed.
 MOST_TERMS = 6

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.batches import batch_of_parsed
-from pipeline.classify import Model, Result
+from pipeline.classify import Model
 from pipeline.explain import Explainer, Explanation
 from pipeline.places import corpus_folder
 from pipeline.precedents import Precedent, Precedents, labelled_units
-from pipeline.records import Document, Failure, Prediction
+from pipeline.records import Document, Failure, Prediction, Result
 from pipeline.sentences import parse
 
 

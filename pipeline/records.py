@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:  # numpy is heavy, and a record must import at once
+    import numpy as np
+    from numpy.typing import NDArray
 
 Kind = Literal["sentence", "heading", "bullet"]
 KINDS: tuple[Kind, ...] = ("sentence", "heading", "bullet")
@@ -122,14 +127,63 @@ class Prediction:
 
     def row(self) -> dict[str, Any]:
         """The output row, with the keys in the order of the contract."""
-        row = asdict(self.unit)
+        unit = self.unit
         return {
-            **row,
+            "document": unit.document,
+            "index": unit.index,
+            "kind": unit.kind,
+            "section": unit.section,
+            "start": unit.start,
+            "end": unit.end,
+            "text": unit.text,
             "label": self.label,
             "confidence": self.confidence,
             "uncertain": self.uncertain,
             "probabilities": dict(self.probabilities),
         }
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One document with the labels of all its units, in reading order, as columns.
+
+    Attributes
+    ----------
+    spans : tuple of (start, end, kind, section)
+        The units; ``document.text[start:end]`` is the text of one.
+    labels : tuple of str
+        The label names, in the order of the columns of ``probabilities``.
+    best : array of shape (n_units,)
+        The number of each unit's label.
+    confidence, uncertain : arrays of shape (n_units,)
+    probabilities : array of shape (n_units, n_labels)
+        Every row sums to 1.
+    """
+
+    document: Document
+    spans: tuple[tuple[int, int, Kind, str | None], ...]
+    labels: tuple[str, ...]
+    best: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    uncertain: NDArray[np.bool_]
+    probabilities: NDArray[np.float64]
+
+    @cached_property
+    def predictions(self) -> tuple[Prediction, ...]:
+        """The same, unit by unit."""
+        name, text, labels = self.document.id, self.document.text, self.labels
+        columns = (self.best, self.confidence, self.uncertain, self.probabilities)
+        rows = zip(self.spans, *(column.tolist() for column in columns), strict=True)
+        return tuple(
+            Prediction(
+                Unit(name, index, kind, section, start, end, text[start:end]),
+                labels[best],
+                confidence,
+                uncertain,
+                dict(zip(labels, values, strict=True)),
+            )
+            for index, ((start, end, kind, section), best, confidence, uncertain, values) in enumerate(rows)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from pipeline.classify import Model, Result
+from pipeline.classify import Model
 from pipeline.page import Look, json_block, looks, render
 from pipeline.page_articles import MOST_TERMS, Article, Example, PageData, article, source_of, strongest
-from pipeline.records import Failure
+from pipeline.records import Failure, Result
 
 if TYPE_CHECKING:
     from pipeline.reasons import Reasoner

@@ -3,78 +3,72 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
+from array import array
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
-from pipeline.decoding import SURROGATE_WARNING, check_text, decode, marked, mend, refuse_binary, shown
+from pipeline.decoding import SURROGATE_WARNING, UnreadableError, check_text, mend, shown
+from pipeline.lines import MAX_ROW, Lines
 from pipeline.records import Document, Failure, PipelineError
 
-#: Longest line of a file in bytes: a bound on memory, well over any article.
-MAX_ROW = 128 * 2**20
-_CHUNK = 2**20
 _NAMES_SHOWN = 20
+_BITS = 2**64 - 1
 
 
-def as_utf8(stream: BinaryIO, head: bytes) -> tuple[BinaryIO, bytes]:
-    """The stream and its first line, re-encoded where they are UTF-16 or UTF-32, whose lines no byte ends."""
-    if not marked(head):
-        return stream, head
-    text = decode(head + stream.read()).text
-    stream = io.BytesIO(text.encode("utf-8"))
-    return stream, stream.readline(MAX_ROW)
+class SeenIds:
+    """The ids of the rows of one file, each with its line, in 18 to 36 bytes a row.
 
-
-class _Lines(Iterator[str]):
-    """The lines of a stream as text, each with its line ending; ``number`` counts from 1.
-
-    A line that cannot be read raises PipelineError, and the next one is still read. Memory does not
-    grow with the file, except for UTF-16, which is decoded in one go.
+    Kept is a hash of 64 bits in an open-addressing table: among a million ids, the chance that two different
+    ones share a hash, so that the second is refused, is one in 40 million.
     """
 
-    def __init__(self, stream: BinaryIO, head: bytes) -> None:
-        stream, head = as_utf8(stream, head)
-        refuse_binary(head)
-        self.number = 0
-        self.warnings: list[str] = []
-        self._stream = stream
-        self._head: bytes | None = head
+    _EMPTY = 0
 
-    def __next__(self) -> str:
-        line = self._stream.readline(MAX_ROW) if self._head is None else self._head
-        self._head = None
-        if not line:
-            raise StopIteration
-        self.number += 1
-        if len(line) >= MAX_ROW and not line.endswith(b"\n"):
-            raise PipelineError(f"the line has {len(line) + self._skip():,} bytes; the limit is {MAX_ROW:,}")
-        text, warnings = decode(line, line=self.number)
-        self.warnings += warnings
-        return text
+    def __init__(self, slots: int = 1024) -> None:
+        self._count = 0
+        self._resize(slots)
 
-    def _skip(self) -> int:
-        skipped = 0
-        while chunk := self._stream.readline(_CHUNK):
-            skipped += len(chunk)
-            if chunk.endswith(b"\n"):
-                break
-        return skipped
+    def first_line(self, identity: str, line: int) -> int:
+        """The line that this id was first seen in, ``line`` where it is new."""
+        if 3 * self._count > 2 * len(self._keys):
+            self._grow()
+        key = (hash(identity) & _BITS) or 1  # 0 stands for an empty slot
+        at = self._slot(key)
+        if self._keys[at] == self._EMPTY:
+            self._keys[at], self._lines[at] = key, line
+            self._count += 1
+        return self._lines[at]
 
-    def take_warnings(self) -> list[str]:
-        """The warnings since the last call, each once."""
-        taken, self.warnings = list(dict.fromkeys(self.warnings)), []
-        return taken
+    def _slot(self, key: int) -> int:
+        """Where a key stands, or would stand."""
+        keys, last = self._keys, len(self._keys) - 1
+        at = key & last
+        while keys[at] not in (self._EMPTY, key):
+            at = (at + 1) & last
+        return at
+
+    def _resize(self, slots: int) -> None:
+        self._keys = array("Q", [self._EMPTY]) * slots
+        self._lines = array("I", [0]) * slots
+
+    def _grow(self) -> None:
+        keys, lines = self._keys, self._lines
+        self._resize(2 * len(keys))
+        for key, line in zip(keys, lines, strict=True):
+            if key != self._EMPTY:
+                at = self._slot(key)
+                self._keys[at], self._lines[at] = key, line
 
 
-class _Rows:
-    """Rows of one source to Documents: names, ids, and the checks that both formats share."""
+class Rows:
+    """Rows of one source to Documents: names, ids, and the checks that all formats share."""
 
     def __init__(self, source: str, text_field: str) -> None:
         self.source = source
         self.text_field = text_field
         self.count = 0
-        self._lines_of: dict[str, int] = {}
+        self._seen = SeenIds()
 
     def failure(self, reason: object, line: int | None) -> Failure:
         self.count += 1
@@ -113,7 +107,7 @@ class _Rows:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise PipelineError(f"field 'id' is {_kind(value)}; a string or a number is needed")
         identity = mend(str(value))
-        first = self._lines_of.setdefault(identity, line)
+        first = self._seen.first_line(identity, line)
         if first != line:
             raise PipelineError(f"id '{shown(identity)}' is already that of line {first}: ids must differ")
         return identity
@@ -139,7 +133,7 @@ def read_json_lines(stream: BinaryIO, head: bytes, source: str, text_field: str)
     OSError
         Where reading fails.
     """
-    lines, rows = _Lines(stream, head), _Rows(source, text_field)
+    lines, rows = Lines(stream, head), Rows(source, text_field)
     while True:
         try:
             if (line := next(lines, None)) is None:
@@ -150,6 +144,8 @@ def read_json_lines(stream: BinaryIO, head: bytes, source: str, text_field: str)
         except PipelineError as error:
             lines.take_warnings()
             yield rows.failure(error, lines.number)
+            if isinstance(error, UnreadableError):
+                return
         else:
             yield rows.document(row, lines.number, lines.take_warnings())
     if not rows.count:
@@ -178,7 +174,7 @@ def read_csv(stream: BinaryIO, head: bytes, source: str, text_field: str) -> Ite
     The separator (comma, semicolon or tab) is the one under which the header has the text column. A
     bad row is one Failure with the number of the line it begins at. Raises as ``read_json_lines``.
     """
-    lines, rows = _Lines(stream, head), _Rows(source, text_field)
+    lines, rows = Lines(stream, head), Rows(source, text_field)
     header, separator = _header(next(lines, ""), text_field)
     lines.take_warnings()
     reader = csv.reader(lines, delimiter=separator, strict=True)
@@ -193,6 +189,8 @@ def read_csv(stream: BinaryIO, head: bytes, source: str, text_field: str) -> Ite
                 return
         except PipelineError as error:
             yield rows.failure(error, lines.number)
+            if isinstance(error, UnreadableError):
+                return
         else:
             if any(cells):
                 yield _cells(rows, header, cells, before + 1, lines.take_warnings())
@@ -230,7 +228,7 @@ def _next_row(reader: Iterator[list[str]]) -> list[str] | None:
         csv.field_size_limit(limit)
 
 
-def _cells(rows: _Rows, header: list[str], cells: list[str], line: int, warnings: list[str]) -> Document | Failure:
+def _cells(rows: Rows, header: list[str], cells: list[str], line: int, warnings: list[str]) -> Document | Failure:
     if any(cells[len(header) :]):
         found = f"{len(cells)} cells where the header has {len(header)} columns"
         return rows.failure(f"malformed CSV: {found}; put text that holds the separator in quotation marks", line)
@@ -259,5 +257,12 @@ def _listed(names: list[str]) -> str:
 
 
 def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "a string",
+        bytes: "bytes",
+        bool: "true or false",
+        type(None): "null",
+    }
     return names.get(type(value), "a number")

@@ -6,9 +6,9 @@ model is downloaded. Tokens leave this module as numpy arrays of attribute hashe
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,23 +22,23 @@ from spacy.tokens import Doc
 
 from pipeline.outline import Span, find_spans
 from pipeline.records import Document, Unit
+from pipeline.words import Taken, WordCache
 
 #: Columns of ``Tokens.attributes``, by their spaCy names.
 ATTRIBUTES = ("NORM", "SHAPE", "SUFFIX", "ORTH")
 COMPONENT = "communique_sentences"
 
-#: Longest text that is one spaCy Doc, in characters. It bounds memory; offsets and tokens do not depend on it.
+#: Characters that are tokenised at once. It bounds memory; offsets and tokens do not depend on it.
 CHUNK = 200_000
-#: Words whose tokenisation is kept, per process (about 0.3 kB each).
-CACHED_WORDS = 100_000
+#: Units of a piece of a long document.
+SLICE = 4096
+#: Words whose tokens are kept, per process (about 0.5 kB each).
+KEPT_WORDS = 50_000
 #: Longest run without white space that the tokeniser gets in one piece: its affix rules take quadratic time.
 LONGEST_RUN = 400
 
-_COLUMNS: list[int | str] = [*ATTRIBUTES, "IDX", "IS_SPACE"]
-#: A word without what may make it one of spaCy's special cases, which end the caching of a Doc.
-_CACHEABLE = re.compile(r"[^.'’]{4,60}[.’']?").fullmatch
+_COLUMNS: list[int | str] = [*ATTRIBUTES, "IDX", "LENGTH"]
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_LONG_RUN = re.compile(rf"\S{{{LONGEST_RUN + 1},}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,28 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A document with its units, in order, their tokens, and its title if it has one."""
+    """A document with its units, in order, their tokens, and its title if it has one.
+
+    A piece of a long document begins at the unit with index ``first``; its first ``context`` units belong to the
+    piece before it, and stand here as neighbours only. ``last`` says that no further piece follows.
+    """
 
     document: Document
-    units: tuple[Unit, ...]
+    spans: tuple[Span, ...]
     tokens: Tokens
     title: str | None
+    first: int = 0
+    context: int = 0
+    last: bool = True
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """The units with their texts, made anew at every call."""
+        name, text = self.document.id, self.document.text
+        return tuple(
+            Unit(name, index, kind, section, start, end, text[start:end])
+            for index, (start, end, kind, section) in enumerate(self.spans, self.first)
+        )
 
 
 @lru_cache(maxsize=1)
@@ -73,6 +89,8 @@ def blank_english() -> Language:
     """spaCy's blank English with the component that sets sentence starts. Made once per process."""
     nlp = spacy.blank("en")
     nlp.add_pipe(COMPONENT)
+    tokenizer: Any = nlp.tokenizer
+    tokenizer.max_cache_size = 0  # words come here once, and a cache could outlive their memory zone
     return nlp
 
 
@@ -90,9 +108,9 @@ class SentenceBoundaries:
         if not len(doc):
             return doc
         spans, _ = find_spans(doc.text)
-        columns = _array(doc)
-        unit, inside = _unit_of_token(columns, spans, len(doc.text))
-        space = columns[:, -1].astype(bool)
+        columns = np.asarray(doc.to_array(["IDX", "LENGTH", "IS_SPACE"]), dtype=np.int64)
+        begin, space = columns[:, 0], columns[:, 2].astype(bool)
+        unit, inside = _unit_of_token(begin, begin + columns[:, 1], spans)
         sentence = np.maximum.accumulate(np.where(inside | space, unit, unit + 1))
         first = np.diff(sentence, prepend=sentence[0] - 1) > 0
         for token, starts in zip(doc, first.tolist(), strict=True):
@@ -106,30 +124,39 @@ def parse(document: Document) -> Parsed:
     ``document.text[unit.start:unit.end] == unit.text`` for every unit; units are in order, do not overlap,
     and have no white space at either end. A unit has no tokens only where it is part of one.
     """
-    text = document.text
-    spans, heading = find_spans(text, document.title)
-    units = tuple(
-        Unit(document.id, index, kind, section, start, end, text[start:end])
-        for index, (start, end, kind, section) in enumerate(spans)
-    )
-    return Parsed(document, units, _tokenise(text, spans), document.title or heading)
+    spans, heading = find_spans(document.text, document.title)
+    return Parsed(document, tuple(spans), _tokenise(document.text, spans), document.title or heading)
+
+
+def parse_in_slices(document: Document) -> Iterator[Parsed]:
+    """As :func:`parse`, but a long document in pieces of some ``SLICE`` units, each with the unit before it.
+
+    The tokens of only one piece are in memory at a time. ``Parsed.first`` is the index of its first unit.
+    """
+    spans, heading = find_spans(document.text, document.title)
+    title = document.title or heading
+    for first in range(0, max(len(spans), 1), SLICE):
+        before = min(first, 1)
+        some = spans[first - before : first + SLICE]
+        last = first + SLICE >= len(spans)
+        yield Parsed(document, tuple(some), _tokenise(document.text, some), title, first - before, before, last)
 
 
 def parse_many(documents: Iterable[Document]) -> Iterator[Parsed]:
-    """Parse documents one by one, in their order.
-
-    The vocabulary keeps every new word it meets. A caller that reads without end can wrap a stretch of this
-    loop in ``blank_english().memory_zone()``: a Parsed holds hashes and text of its own, so it outlives the zone.
-    """
+    """Parse documents one by one, in their order. Memory does not grow with their number."""
     return map(parse, documents)
 
 
-def tokens_of(texts: Sequence[str]) -> Tokens:
-    """Tokenise texts that are units already (corpus rows), each alone: one unit per text, in order."""
-    parts = [_tokenise(text, [Span(0, len(text), "sentence", None)]) for text in texts]
-    lengths = [len(part.attributes) for part in parts]
-    rows = [part.attributes for part in parts] or [np.empty((0, len(ATTRIBUTES)), np.uint64)]
-    return Tokens(np.concatenate(rows), np.concatenate(([0], np.cumsum(lengths, dtype=np.int64))))
+def tokens_of(texts: Sequence[str], *, lasting: bool = True) -> Tokens:
+    """Tokenise texts that are units already (corpus rows), each alone: one unit per text, in order.
+
+    ``lasting`` keeps the strings of all words for :func:`string_of`: for a corpus, not for text without end.
+    """
+    spans, at = [], 0
+    for text in texts:
+        spans.append(Span(at, at + len(text), "sentence", None))
+        at += len(text) + 1
+    return _tokenise("\n".join(texts), spans, lasting=lasting)
 
 
 def hash_of(string: str) -> int:
@@ -143,7 +170,7 @@ def string_of(key: int) -> str:
 
 
 def _unit_of_token(
-    columns: NDArray[np.uint64], spans: Sequence[Span], length: int
+    begin: NDArray[np.int64], end: NDArray[np.int64], spans: Sequence[Span]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """For each token the unit it ends in (or the last one before it; -1 before the first), and whether it is inside.
 
@@ -151,18 +178,49 @@ def _unit_of_token(
     """
     starts = np.fromiter((span.start for span in spans), np.int64, len(spans))
     ends = np.fromiter((span.end for span in spans), np.int64, len(spans))
-    begins = columns[:, -2].astype(np.int64)
-    unit = np.searchsorted(starts, np.append(begins[1:], length) - 1, side="right") - 1
-    inside = (unit >= 0) & (begins < ends[unit]) if len(spans) else np.zeros(len(begins), bool)
+    unit = np.searchsorted(starts, end - 1, side="right") - 1
+    inside = (unit >= 0) & (begin < ends[unit]) if len(spans) else np.zeros(len(begin), bool)
     return unit, inside
 
 
-def _tokenise(text: str, spans: Sequence[Span]) -> Tokens:
-    columns = _columns(_without_glued_marks(text, spans), _cuts(text, spans))
-    unit, inside = _unit_of_token(columns, spans, len(text))
-    keep = np.flatnonzero(inside & (columns[:, -1] == 0))
-    starts = np.searchsorted(unit[keep], np.arange(len(spans) + 1))
-    return Tokens(columns[keep, : len(ATTRIBUTES)], starts.astype(np.int64, copy=False))
+def _tokenise(text: str, spans: Sequence[Span], *, lasting: bool = False) -> Tokens:
+    """Tokens of the units at ``spans``, which are in order; what stands between them is left out."""
+    text = _without_glued_marks(text, spans)
+    parts, owners = [np.empty((0, len(ATTRIBUTES)), np.uint64)], [np.empty(0, np.int64)]
+    for at, some in _windows(text, spans):
+        placed = _words().tokens(text[at : _after_word(text, spans[some.stop - 1].end)], lasting=lasting)
+        unit, inside = _unit_of_token(placed.begin + at, placed.end + at, spans[some])
+        parts.append(placed.attributes.compress(inside, axis=0))
+        owners.append(unit[inside] + some.start)
+    starts = np.searchsorted(np.concatenate(owners), np.arange(len(spans) + 1))
+    return Tokens(np.concatenate(parts), starts.astype(np.int64, copy=False))
+
+
+def _windows(text: str, spans: Sequence[Span]) -> Iterator[tuple[int, slice]]:
+    """Stretches of units that are tokenised together, and where each begins.
+
+    A stretch begins where the one before it has ended, or a word that reaches into both would count twice.
+    """
+    at = first = 0
+    for index in range(1, len(spans) + 1):
+        last = index == len(spans)
+        if last or (spans[index].start - spans[first].start >= CHUNK and text[spans[index].start - 1].isspace()):
+            yield (at if first else _before_word(text, spans[0].start)), slice(first, index)
+            at, first = (0, index) if last else (spans[index].start, index)
+
+
+def _before_word(text: str, at: int) -> int:
+    """Where the word begins that holds this character."""
+    while at and not text[at - 1].isspace():
+        at -= 1
+    return at
+
+
+def _after_word(text: str, at: int) -> int:
+    """Where the word ends that this place follows."""
+    while at < len(text) and not text[at].isspace():
+        at += 1
+    return at
 
 
 def _without_glued_marks(text: str, spans: Sequence[Span]) -> str:
@@ -176,69 +234,29 @@ def _without_glued_marks(text: str, spans: Sequence[Span]) -> str:
     return "".join(characters)
 
 
-class _CachedTokenizer:
-    """spaCy's tokeniser with the words it meets taken apart once.
-
-    spaCy stops filling its cache of words at the first contraction or abbreviation of each Doc, so that most
-    words of running text are taken apart again wherever they occur (40 % of its time, measured on news). New
-    words therefore go through it in a short Doc of their own before the text does. The tokens are the same.
-    """
-
-    def __init__(self, tokenizer: Any) -> None:
-        tokenizer.max_cache_size = CACHED_WORDS
-        self.tokenizer = tokenizer
-        self.known: set[str] = set()
-
-    def __call__(self, text: str) -> Doc:
-        """Tokenise. Unlike ``nlp(text)`` this has no ``nlp.max_length`` to trip over."""
-        if len(self.known) < CACHED_WORDS:
-            new = set(text.split()) - self.known
-            if new:
-                self.known.update(itertools.islice(new, CACHED_WORDS - len(self.known)))
-                self.tokenizer(" ".join(filter(_CACHEABLE, sorted(new))))
-        doc: Doc = self.tokenizer(text)
-        return doc
-
-
 @lru_cache(maxsize=1)
-def _cached_tokenizer() -> _CachedTokenizer:
-    return _CachedTokenizer(blank_english().tokenizer)
+def _words() -> WordCache:
+    return WordCache(_take_apart, len(ATTRIBUTES), KEPT_WORDS)
 
 
-def _columns(text: str, cuts: Sequence[int]) -> NDArray[np.uint64]:
-    """One row of ``_COLUMNS`` for each token of the text; IDX counts from the start of the text."""
-    tokenizer = _cached_tokenizer()
-    try:
-        if not cuts:
-            return _array(tokenizer(text))
-        parts = []
-        for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
-            part = _array(tokenizer(text[start:end]))
-            part[:, -2] += np.uint64(start)
-            parts.append(part)
-        return np.concatenate(parts)
-    except UnicodeEncodeError:  # half a surrogate pair, from a broken JSON escape: spaCy takes only UTF-8
-        return _columns(_SURROGATE.sub("\ufffd", text), cuts)
+def _take_apart(words: Sequence[str], keep: bool) -> Taken:
+    """Words without white space in them, through spaCy's tokeniser; its vocabulary forgets them if not to be kept."""
+    nlp = blank_english()
+    with nullcontext() if keep else nlp.vocab.memory_zone():
+        return _taken(nlp.tokenizer, words)
 
 
-def _array(doc: Doc) -> NDArray[np.uint64]:
-    return np.asarray(doc.to_array(_COLUMNS), dtype=np.uint64)
-
-
-def _cuts(text: str, spans: Sequence[Span]) -> list[int]:
-    """Where to cut a text that is too much for one Doc: after white space, and inside overlong runs."""
-    cuts: list[int] = []
-    at = 0
-    while len(text) - at > CHUNK:
-        space = next((k for k in range(at + CHUNK, at + CHUNK - LONGEST_RUN, -1) if text[k - 1].isspace()), 0)
-        at = space or at + CHUNK
-        cuts.append(at)
-    # looking for overlong runs costs a pass over the text; a run is never longer than its unit or gap
-    at = longest = 0
-    for start, end, _, _ in spans:
-        longest = max(longest, start - at, end - start)
-        at = end
-    if max(longest, len(text) - at) > 2 * LONGEST_RUN:
-        for run in _LONG_RUN.finditer(text):
-            cuts.extend(range(run.start(), run.end(), LONGEST_RUN))
-    return sorted({*cuts} - {0})
+def _taken(tokenizer: Any, words: Sequence[str]) -> Taken:
+    pieces, shift, owner = [], [], []
+    for number, word in enumerate(words):
+        for at in range(0, len(word), LONGEST_RUN):
+            pieces.append(_SURROGATE.sub("\ufffd", word[at : at + LONGEST_RUN]))
+            shift.append(at)
+            owner.append(number)
+    columns = np.asarray(tokenizer(" ".join(pieces)).to_array(_COLUMNS), dtype=np.uint64)
+    begins = np.concatenate(([0], np.cumsum([len(piece) + 1 for piece in pieces])))[:-1]
+    token = columns[:, -2].astype(np.int64)
+    piece = np.searchsorted(begins, token, side="right") - 1
+    begin = token - begins[piece] + np.array(shift)[piece]
+    end = begin + columns[:, -1].astype(np.int64)
+    return Taken(columns[:, : len(ATTRIBUTES)], begin, end, np.bincount(np.array(owner)[piece], minlength=len(words)))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.compressed import PACKINGS
 from pipeline.decoding import shown
 from pipeline.records import Failure
 
@@ -15,11 +16,15 @@ TEXT = (".txt", ".text", ".md", ".markdown")
 PAGES = (".html", ".htm")
 JSON_LINES = (".jsonl", ".ndjson")
 CSV = (".csv",)
-SUFFIXES: tuple[str, ...] = (*TEXT, *PAGES, *JSON_LINES, *CSV)
+PARQUET = (".parquet",)
+ZIP = (".zip",)
+SUFFIXES: tuple[str, ...] = (*TEXT, *PAGES, *JSON_LINES, *CSV, *PARQUET, *ZIP)
+#: All endings of names that are read: those of text also with that of a compression behind.
+ENDINGS = (*SUFFIXES, *(text + packing for text in (*TEXT, *PAGES, *JSON_LINES, *CSV) for packing in PACKINGS))
 #: The source that is standard input.
 STDIN = "-"
 
-_ALLOWED = f"read are {' '.join(SUFFIXES)}"
+_ALLOWED = f"read are {' '.join(SUFFIXES)}, and text packed as {' or '.join(PACKINGS)}"
 
 
 class Found(NamedTuple):
@@ -118,7 +123,7 @@ class _Search:
             return
         mine: set[str] = set()
         found = False
-        stack = [iter([root])]
+        stack: list[Iterator[_Entry]] = [iter([root])]
         while stack:
             if (entry := next(stack[-1], None)) is None:
                 stack.pop()
@@ -132,7 +137,7 @@ class _Search:
                 mine.add(entry.real)
                 self._folders.add(entry.real)
                 try:
-                    stack.append(iter(_listing(entry)))
+                    stack.append(_listing(entry))
                 except OSError as error:
                     found = True
                     self._unlisted.add(entry.real)
@@ -143,12 +148,25 @@ class _Search:
 
 def supported(path: str) -> bool:
     """Whether the name ends as a file does that can be read, in capitals or not."""
-    return path.lower().endswith(SUFFIXES)
+    return path.lower().endswith(ENDINGS)
 
 
-def _listing(folder: _Entry) -> list[_Entry]:
-    """The folders and supported files of a folder, sorted by name; hidden ones are passed over."""
-    entries = []
+def ending(path: str) -> tuple[str, str]:
+    """The ending of a name in small letters, and that of its compression: ``(".txt", ".gz")`` of ``A.TXT.GZ``.
+
+    The second is empty where it is not compressed.
+    """
+    stem, last = os.path.splitext(path.lower())
+    return (os.path.splitext(stem)[1], last) if last in PACKINGS else (last, "")
+
+
+def _listing(folder: _Entry) -> Iterator[_Entry]:
+    """The folders and supported files of a folder, sorted by name; hidden ones are passed over.
+
+    Listed at once, so that an OSError comes here; of plain files no more than the names is kept.
+    """
+    names: list[str] = []
+    others: dict[str, tuple[bool, bool]] = {}
     with os.scandir(folder.path) as members:
         for member in members:
             if member.name.startswith("."):
@@ -157,9 +175,17 @@ def _listing(folder: _Entry) -> list[_Entry]:
             # DirEntry.is_dir raises on a link to itself; os.path.isdir only says no
             is_folder = os.path.isdir(member.path) if is_link else member.is_dir()
             if is_folder or supported(member.name):
-                real = os.path.realpath(member.path) if is_link else os.path.join(folder.real, member.name)
-                entries.append(_Entry(member.path, real, is_folder, is_link))
-    return sorted(entries)
+                names.append(member.name)
+                if is_folder or is_link:
+                    others[member.name] = is_folder, is_link
+    names.sort()
+    return (_entry(folder, name, *others.get(name, (False, False))) for name in names)
+
+
+def _entry(folder: _Entry, name: str, is_folder: bool, is_link: bool) -> _Entry:
+    path = os.path.join(folder.path, name)
+    real = os.path.realpath(path) if is_link else os.path.join(folder.real, name)
+    return _Entry(path, real, is_folder, is_link)
 
 
 def _matches(pattern: str) -> Iterator[str]:

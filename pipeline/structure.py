@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cues import lookup
+from pipeline.keys import lookup
 from pipeline.sentences import ATTRIBUTES, Tokens, hash_of
 
 Ints = NDArray[np.int64]

@@ -17,8 +17,8 @@ from hypothesis.extra import numpy as arrays
 
 import pipeline
 from pipeline import classify
-from pipeline.classify import Model, Result, rounded
-from pipeline.records import Document, Failure, PipelineError
+from pipeline.classify import Model, rounded
+from pipeline.records import Document, Failure, PipelineError, Result
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.cues import CueMatcher, Matches, lookup
+from pipeline.cues import CueMatcher, Matches
+from pipeline.keys import lookup
 from pipeline.lexicon import ANY, Group, Phrase
 from pipeline.sentences import hash_of, tokens_of
 

@@ -13,11 +13,17 @@ from conftest import ROOT
 #: From the ground up. A module imports only from those named before it.
 FLOORS: dict[str, list[str]] = {
     "words": ["records"],
-    "edges: sources": ["decoding", "webpage", "rows", "sources", "readers"],
+    "edges: sources": [
+        *("decoding", "webpage", "compressed", "lines", "rows", "parquet_in", "sources", "archives", "readers"),
+    ],
     "edges: corpus": ["corpus_labels", "corpus_similar", "corpus_format", "corpus_rows", "corpus_check", "corpus"],
-    "edges: units": ["blocks", "boundaries", "outline", "sentences"],
-    "edges: output": ["report", "output", "places", "corpus_edit"],
+    "edges: units": ["words", "blocks", "boundaries", "outline", "sentences"],
+    "edges: output": [
+        *("report", "parquet_out", "output", "places", "render", "journal", "chunks", "summary", "sinks"),
+        "corpus_edit",
+    ],
     "learning": [
+        "keys",
         "lexicon",
         "cues",
         "structure",
@@ -37,12 +43,14 @@ FLOORS: dict[str, list[str]] = {
     "shelf": ["shelf", "markdown", "card_scores", "card", "manifest", "registry", "promotion", "fitted", "probe"],
     "shelf: exchange": ["exchange_audit", "exchange_file", "exchange"],
     "verbs": ["challenge", "train", "classify", "compare", "reasons"],
+    "verbs: batches": ["work", "workers", "run"],
     "verbs: curve": ["learning_curve", "learning_curve_picture"],
     "verbs: corpus": ["audit", "audit_table", "agreement", "agreement_text", "drift_measures", "drift", "drift_text"],
     "edges: pages": ["explain_text", "page", "page_articles", "report_page"],
     "doors": [
         "component",
         "cli_base",
+        "progress",
         "cli_classify",
         "cli_train",
         "cli_models",

@@ -8,19 +8,21 @@ import gzip
 import io
 import json
 import os
+import pickle
 import socket
 import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import decoding, readers, rows
-from pipeline.readers import SUFFIXES, read, write_texts
+from pipeline import decoding, lines, readers
+from pipeline.readers import SUFFIXES, Raw, document_of, fetch, read, write_texts
 from pipeline.records import Document, Failure, PipelineError
 
 NEWS = "The two envoys met on Monday.\n\nBoth want a treaty.\n"
@@ -108,6 +110,22 @@ def test_any_text_comes_back_unchanged_or_with_a_reason(tmp_path: Path, text: st
         assert not expected.strip() or "\0" in text or controls > 0.1 * len(text.encode()), result
     else:
         assert (result.text, result.warnings) == (text.removeprefix("\ufeff"), ())
+
+
+def test_files_can_be_fetched_here_and_decoded_elsewhere(tmp_path: Path) -> None:
+    path = put(tmp_path, "1.txt", "One é.".encode("cp1252"))
+    put(tmp_path, "2.html", PAGE)
+    put(tmp_path, "3.txt.gz", gzip.compress(b"Three."))
+    put(tmp_path, "4.jsonl", '{"text": "Four."}\n')
+    put(tmp_path, "5.txt", b"a\0b")
+    put(tmp_path, "6.html", "<html></html>")
+    put(tmp_path, "7.txt", "")
+    fetched = list(fetch([tmp_path]))
+    assert fetched[0] == Raw(path, ".txt", b"One \xe9.")
+    assert [type(item) for item in fetched] == [Raw, Raw, Raw, Document, Raw, Raw, Failure]
+    there = [document_of(pickle.loads(pickle.dumps(item))) if isinstance(item, Raw) else item for item in fetched]
+    assert there == list(read([tmp_path]))
+    assert [type(item) for item in there[4:]] == [Failure] * 3
 
 
 # Files that hold no text
@@ -284,6 +302,77 @@ def test_a_file_that_vanishes_between_two_reads(tmp_path: Path) -> None:
     assert isinstance(next(run), Document)
 
 
+def test_a_file_that_changes_before_its_turn_is_read_as_it_stands_then(tmp_path: Path) -> None:
+    for name in ("1.txt", "2.txt", "3.txt", "4.txt"):
+        put(tmp_path, name, NEWS)
+    run = read([tmp_path])
+    assert isinstance(next(run), Document)
+    put(tmp_path, "2.txt", NEWS + "They met again.\n")
+    put(tmp_path, "3.txt", "")
+    os.unlink(tmp_path / "4.txt")
+    (tmp_path / "4.txt").mkdir()
+    second, third, fourth = run
+    assert getattr(second, "text", None) == NEWS + "They met again.\n"
+    assert str(third).endswith("3.txt: the file is empty (0 bytes)")
+    assert str(fourth).endswith("4.txt: cannot be read: is a directory")
+
+
+@pytest.mark.parametrize("change", [b"They met again.\n", b""])
+def test_a_text_that_changes_while_it_is_read_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: bytes
+) -> None:
+    path = put(tmp_path, "a.txt", NEWS)
+    whole = readers.read_whole
+
+    def meanwhile(stream: BinaryIO) -> bytes:
+        data = whole(stream)
+        with open(path, "ab" if change else "wb") as other:
+            other.write(change)
+        return data
+
+    monkeypatch.setattr(readers, "read_whole", meanwhile)
+    size = len(NEWS) + len(change) if change else 0
+    assert reason(path) == (
+        f"changed while it was being read (from {len(NEWS)} to {size} bytes): it is left out; run again when nothing "
+        "writes to it"
+    )
+
+
+def test_rows_that_come_while_a_file_is_read_are_read_and_said(tmp_path: Path) -> None:
+    path = put(tmp_path, "a.jsonl", '{"text": "One."}\n')
+    run = read([path])
+    first = next(run)
+    with open(path, "a") as other:
+        other.write('{"text": "Two."}\n')
+    second, failure = run
+    assert [getattr(item, "text", None) for item in (first, second)] == ["One.", "Two."]
+    assert str(failure).startswith(
+        f"{path}: changed while it was being read (from 17 to 34 bytes): what was read of it "
+    )
+
+
+def test_rows_that_vanish_while_a_file_is_read(tmp_path: Path) -> None:
+    line = '{"text": "%s"}\n' % ("word " * 200)
+    path = put(tmp_path, "a.jsonl", line * 1000)
+    run = read([path])
+    assert isinstance(next(run), Document)
+    os.truncate(path, 500 * len(line) + 100)
+    rest = list(run)
+    assert {type(item) for item in rest[:499]} == {Document}
+    assert [str(item).split(": ")[1] for item in rest[499:]] == [
+        "broken JSON at column 10",
+        f"changed while it was being read (from {1000 * len(line):,} to {500 * len(line) + 100:,} bytes)",
+    ]
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_the_one_that_was_opened(tmp_path: Path) -> None:
+    path = put(tmp_path, "a.jsonl", '{"text": "One."}\n{"text": "Two."}\n')
+    run = read([path])
+    first = next(run)
+    os.replace(put(tmp_path, "b.txt", '{"text": "New."}\n'), path)
+    assert [getattr(item, "text", item) for item in (first, *run)] == ["One.", "Two."]
+
+
 def test_real_permissions() -> None:
     """As another user where this one is root, to whom nothing is forbidden."""
     with tempfile.TemporaryDirectory() as name:
@@ -380,7 +469,7 @@ def test_json_lines_are_read_one_by_one(tmp_path: Path) -> None:
 def test_a_line_over_the_bound_on_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, header: bytes, row: bytes
 ) -> None:
-    monkeypatch.setattr(rows, "MAX_ROW", 30)
+    monkeypatch.setattr(lines, "MAX_ROW", 30)
     long = b'"' + b"a" * 99 + b'"\n'
     first, failure, last = read([put(tmp_path, name, header + row + long + row)])
     assert (getattr(first, "text", None), getattr(last, "text", None)) == ("X.", "X.")
@@ -432,6 +521,18 @@ def test_a_bad_csv_row_is_one_failure(tmp_path: Path, row: bytes, expected: str)
 )
 def test_csv_that_cannot_be_read(tmp_path: Path, content: str | bytes, expected: str) -> None:
     assert expected in reason(put(tmp_path, "a.csv", content))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
+def test_utf16_rows_before_a_break_are_kept(tmp_path: Path, name: str) -> None:
+    row = '{"text": "Zoë 😀 said no."}\n' if name == "a.jsonl" else '"Zoë 😀 said no."\n'
+    head = "" if name == "a.jsonl" else "text\n"
+    data = (head + row * 20_000).encode("utf-16")
+    for broken, at in ((data + b"\x00\xdc", len(data) + 1), (data[:-1], len(data) - 1)):
+        *documents, failure = read([put(tmp_path, name, broken)])
+        assert {getattr(item, "text", None) for item in documents} == {"Zoë 😀 said no."}
+        assert len(documents) in (19_999, 20_000)
+        assert str(failure).endswith(f": marked as UTF-16, but broken at byte {at}")
 
 
 def test_a_large_cell_leaves_the_limit_of_others_alone(tmp_path: Path) -> None:

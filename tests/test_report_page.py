@@ -14,11 +14,11 @@ import pytest
 from conftest import CHALLENGE, EVENT, GOAL, NEWS, Done
 
 import pipeline
-from pipeline.classify import Model, Result
+from pipeline.classify import Model
 from pipeline.page import looks
 from pipeline.page_articles import article, source_of, strongest
 from pipeline.reasons import Reasoner
-from pipeline.records import Document, Failure, Prediction, Unit
+from pipeline.records import Document, Failure, Prediction, Result, Unit
 from pipeline.report_page import by_time, overview, parsed_date, report_page
 
 HOSTILE = (

@@ -1,0 +1,344 @@
+"""Where rows go: a stream, a file that can be gone on with, a folder with a file for each document, or a dataset.
+
+A sink is opened before the model, so that an output that can't be written is known at once; ``begin`` then says what
+the rows will depend on. ``keeps`` is asked, where a run goes on, whether what stands there of a document is still good.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+from zlib import crc32
+
+from pipeline.chunks import Chunk, Done, Item, part_name
+from pipeline.journal import Entry, Journal, count_entries
+from pipeline.output import lock, refuse
+from pipeline.parquet_out import ParquetWriter
+from pipeline.readers import file_stem
+from pipeline.records import Document, PipelineError
+from pipeline.report import Writer
+
+#: Seconds between two times that rows and journal are brought to the disk: what a crash can cost.
+SYNC_SECONDS = 1.0
+_PIECE = 2**16
+RESUME = "run the same command with --resume to go on from there"
+_FOLDER_JOURNAL = ".communique.journal"
+
+
+class StreamSink:
+    """Rows of text on a stream that is somebody else's, each document as soon as it is done."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def begin(self, header: str, settings: Mapping[str, Any]) -> None:
+        self._stream.write(header)
+
+    def add(self, chunk: Chunk, keys: Sequence[str], done: Sequence[Done]) -> None:
+        binary = getattr(self._stream, "buffer", None)
+        self._stream.flush()
+        for one in done:
+            if binary is None:
+                self._stream.write(one.data.decode("utf-8", "surrogateescape"))
+                continue
+            for at in range(0, len(one.data), _PIECE):  # a pipe closed in the middle of one long write may go unnoticed
+                binary.write(one.data[at : at + _PIECE])
+        self._stream.flush()
+
+    def finish(self) -> None:
+        self._stream.flush()
+
+    def abort(self) -> str:
+        return ""
+
+
+class WriterSink:
+    """Predictions to a writer: a table, or one Parquet file. ``make`` gives it for the model's labels and colours."""
+
+    def __init__(self, make: Callable[[Sequence[str], dict[str, str]], Writer | ParquetWriter]) -> None:
+        self._make = make
+        self._labels: Sequence[str] = ()
+        self._writer: Writer | ParquetWriter | None = None
+
+    def begin(self, header: str, settings: Mapping[str, Any]) -> None:
+        self._labels = settings["labels"]
+        self._writer = self._make(self._labels, settings["colours"])
+
+    def add(self, chunk: Chunk, keys: Sequence[str], done: Sequence[Done]) -> None:
+        assert self._writer is not None, "begin() comes first"
+        for one in done:
+            if one.failure is None:
+                self._writer.document(one.title, one.predictions)
+
+    def finish(self) -> None:
+        assert self._writer is not None, "begin() comes first"
+        self._writer.close(self._labels)
+
+    def abort(self) -> str:
+        return ""
+
+
+class _Journaled:
+    """What the sinks share that keep a journal and can be gone on with."""
+
+    #: Whether the documents of a chunk are kept together or not at all.
+    whole_chunks = False
+
+    def __init__(self, target: Path, journal: Path, *, force: bool, resume: bool) -> None:
+        self.target = target
+        self._journal_path = journal
+        self._before = count_entries(journal)
+        self._resume = resume and self._before > 0
+        self._synced = time.monotonic()
+        self._journal: Journal | None = None
+        if self._before and not force and not resume:
+            raise PipelineError(
+                f"an interrupted run has done {self._before:,} documents of it",
+                where=str(target),
+                remedy="give --resume to go on with it, or --force to start over",
+            )
+
+    def begin(self, header: str, settings: Mapping[str, Any]) -> None:
+        """Say what the rows depend on; ``header`` stands above them."""
+        self._journal = Journal(self._journal_path, settings)
+        if not self._resume:
+            self._journal.start(0)
+            self._before = 0
+
+    @property
+    def journal(self) -> Journal:
+        assert self._journal is not None, "begin() comes first"
+        return self._journal
+
+    def entries(self) -> Generator[Entry, None, None]:
+        """What an interrupted run has finished; nothing where this one starts from the beginning."""
+        if self._resume:
+            yield from self.journal.entries()
+
+    def go_on(self, kept: int) -> None:
+        """Write on behind the first ``kept`` documents; whatever stands there of later ones is dropped."""
+        if self._resume:
+            self.journal.start(kept)
+            self._before = kept
+
+    def _note(self, keys: Sequence[str], done: Sequence[Done], sizes: Sequence[tuple[int, int]]) -> None:
+        for key, one, (size, crc) in zip(keys, done, sizes, strict=True):
+            failure = (one.failure.source, one.failure.reason, one.failure.line) if one.failure else None
+            self.journal.add(Entry(key, size, crc, one.units, one.counts, one.uncertain, failure))
+        if time.monotonic() - self._synced >= SYNC_SECONDS:
+            self._sync()
+
+    def _sync(self) -> None:
+        with _told(self.target):
+            self._flush()
+            self.journal.sync()
+        self._synced = time.monotonic()
+
+    def _flush(self) -> None:
+        """Bring the rows to the disk."""
+
+    def abort(self) -> str:
+        """The run ends early. What is done is kept, unless nothing has come to the disk; says what to do next."""
+        kept = self._before > 0
+        if self._journal is not None:
+            if self._journal.begun:
+                kept = True
+                with suppress(PipelineError):
+                    self._sync()
+            self._journal.close()
+        if not kept:
+            self._discard()
+            return ""
+        done = count_entries(self._journal_path)
+        return f"{self.target}: {done:,} documents are done and kept; {RESUME}"
+
+    def _discard(self) -> None:
+        """Leave nothing."""
+
+
+class FileSink(_Journaled):
+    """Rows of text in one file, which takes its name when it is complete. Until then they stand beside it."""
+
+    def __init__(self, target: Path, *, force: bool, resume: bool) -> None:
+        refuse(target, force=force)
+        super().__init__(target, target.with_name(f".{target.name}.journal"), force=force, resume=resume)
+        self._part = target.with_name(f".{target.name}.part")
+        self._at = 0
+        with _told(target):
+            self._stream: BinaryIO = self._part.open("ab+")
+        try:
+            lock(self._stream, target)
+        except PipelineError:
+            self._stream.close()
+            raise
+
+    def begin(self, header: str, settings: Mapping[str, Any]) -> None:
+        super().begin(header, settings)
+        above = header.encode()
+        self._stream.seek(0)
+        with _told(self.target):
+            if self._resume and self._stream.read(len(above)) != above:
+                self._resume = False
+                self.journal.start(0)
+                self._before = 0
+            if not self._resume:
+                self._stream.truncate(0)
+                self._stream.write(above)
+        self._at = len(above)
+
+    def keeps(self, entry: Entry, chunk: Chunk, item: Item) -> bool:
+        """Whether the rows in the file are those that the journal vouches for."""
+        if crc32(self._stream.read(entry.size)) != entry.crc:
+            return False
+        self._at += entry.size
+        return True
+
+    def go_on(self, kept: int) -> None:
+        super().go_on(kept)
+        if self._resume:
+            self._stream.truncate(self._at)
+
+    def add(self, chunk: Chunk, keys: Sequence[str], done: Sequence[Done]) -> None:
+        with _told(self.target):
+            for one in done:
+                self._stream.write(one.data)
+        self._note(keys, done, [(len(one.data), one.crc) for one in done])
+
+    def _flush(self) -> None:
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+    def finish(self) -> None:
+        with _told(self.target):
+            self._flush()
+            os.replace(self._part, self.target)
+        self.journal.remove()
+        self._stream.close()
+
+    def abort(self) -> str:
+        said = super().abort()
+        with suppress(OSError):
+            self._stream.close()
+        return said
+
+    def _discard(self) -> None:
+        with suppress(OSError):
+            self._part.unlink()
+
+
+class FolderSink(_Journaled):
+    """A file for each document in one folder, each written beside its place and renamed."""
+
+    def __init__(self, target: Path, form: str, *, force: bool, resume: bool) -> None:
+        if target.exists() and not target.is_dir():
+            raise PipelineError("is a file, not a folder", where=str(target), remedy="name a folder with --output-dir")
+        super().__init__(target, target / _FOLDER_JOURNAL, force=force, resume=resume)
+        if not self._before and not force and target.is_dir() and any(target.iterdir()):
+            raise PipelineError("is not empty", where=str(target), remedy="give --force to write into it all the same")
+        with _told(target):
+            target.mkdir(parents=True, exist_ok=True)
+        self._suffix = f".{form}"
+        self._header = b""
+
+    def begin(self, header: str, settings: Mapping[str, Any]) -> None:
+        super().begin(header, settings)
+        self._header = header.encode()
+
+    def _file(self, item: Item) -> Path | None:
+        if isinstance(item, Document):
+            return self.target / (file_stem(item.source, item.id) + self._suffix)
+        name = getattr(item, "name", None)
+        return self.target / (file_stem(name, name) + self._suffix) if name else None
+
+    def keeps(self, entry: Entry, chunk: Chunk, item: Item) -> bool:
+        """Whether the file of the document holds what the journal vouches for."""
+        path = self._file(item)
+        if path is None or entry.failure is not None:
+            return True
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return False
+        return len(data) == entry.size and crc32(data) == entry.crc
+
+    def add(self, chunk: Chunk, keys: Sequence[str], done: Sequence[Done]) -> None:
+        sizes = []
+        for item, one in zip(chunk.items, done, strict=True):
+            path = self._file(item)
+            if path is None or one.failure is not None:
+                sizes.append((0, 0))
+                continue
+            data = self._header + one.data
+            with _told(path), _beside(path) as stream:
+                stream.write(data)
+            sizes.append((len(data), crc32(data)))
+        self._note(keys, done, sizes)
+
+    def finish(self) -> None:
+        self.journal.remove()
+
+    def _discard(self) -> None:
+        with suppress(OSError):
+            self.target.rmdir()  # only an empty one
+
+
+class PartsSink(FolderSink):
+    """A Parquet dataset, of which the workers write the parts themselves: a part is kept whole or done again."""
+
+    whole_chunks = True
+
+    def __init__(self, target: Path, *, force: bool, resume: bool) -> None:
+        super().__init__(target, "parquet", force=force, resume=resume)
+        self._parts: set[str] = set()
+
+    def keeps(self, entry: Entry, chunk: Chunk, item: Item) -> bool:
+        """Whether the part of the document is there as it was; looked at once, with its first document."""
+        self._parts.add(part_name(chunk))
+        return item is not chunk.items[0] or self._state(chunk) == (entry.size, entry.crc)
+
+    def _state(self, chunk: Chunk) -> tuple[int, int]:
+        try:
+            data = (self.target / part_name(chunk)).read_bytes()
+        except FileNotFoundError:
+            return 0, 0
+        return len(data), crc32(data)
+
+    def add(self, chunk: Chunk, keys: Sequence[str], done: Sequence[Done]) -> None:
+        with _told(self.target):
+            state = self._state(chunk)
+        self._parts.add(part_name(chunk))
+        self._note(keys, done, [state, *[(0, 0)] * (len(done) - 1)])
+
+    def finish(self) -> None:
+        for path in self.target.glob("part-*.parquet"):  # one of an earlier run would count as part of the dataset
+            if path.name not in self._parts:
+                path.unlink()
+        super().finish()
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[BinaryIO]:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as stream:
+            yield stream
+        os.replace(part, path)
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What the system refuses, as an error that names the output."""
+    try:
+        yield
+    except OSError as error:
+        raise PipelineError(f"can't be written: {error.strerror or error}", where=str(path)) from error
+
+
+Sink = StreamSink | WriterSink | FileSink | FolderSink
