@@ -167,7 +167,7 @@ class CombinedClassifier(UnitClassifier):
         self.share_, self.scaling_ = best_share(dense, sparse, target[back])
         self.thresholds_ = self._thresholds(self._mixed(dense, sparse), target[back])
         every = np.ones(len(target), dtype=bool)
-        plain = target == len(self.labels) - 1
+        plain = (chosen if chosen.sum() >= LEAST_TO_CALIBRATE else every) & (target == len(self.labels) - 1)
         self.familiarity_ = Familiarity.fit(batch, plain, [(train, back)], every, self.unfamiliar)
         self.pipeline_ = self._fit_pipeline(batch, target)
         self.learnt_ = encoder.fit(states, target, weight, schedule, progress)

@@ -229,7 +229,7 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         scores, known = scores[chosen], target[chosen]
         self.scaling_ = TemperatureScaling.fit(scores, known)
         self.thresholds_ = self._thresholds(self.scaling_(scores), known)
-        plain = target == len(self.labels) - 1
+        plain = chosen & (target == len(self.labels) - 1)
         self.familiarity_ = Familiarity.fit(batch, plain, folds, chosen, self.unfamiliar)
         self.pipeline_ = self._fit_pipeline(batch, target)
         self.classes_ = np.array(self.labels)
