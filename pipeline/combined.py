@@ -171,7 +171,9 @@ class CombinedClassifier(UnitClassifier):
         self.share_, self.scaling_ = best_share(dense, sparse, target[back], n_tokens)
         self.thresholds_ = self._thresholds(self.scaling_(self._sum(dense, sparse), n_tokens), target[back])
         every = np.ones(len(target), dtype=bool)
-        plain = np.array(self.labels)[target] == BACKGROUND
+        plain = (chosen if chosen.sum() >= LEAST_TO_CALIBRATE else every) & (
+            np.array(self.labels)[target] == BACKGROUND
+        )
         self.familiarity_ = Familiarity.fit(batch, plain, [(train, back)], every, self.unfamiliar)
         self.pipeline_ = self._fit_pipeline(batch, target)
         self.learnt_ = encoder.fit(states, target, weight, schedule, progress)

@@ -1,10 +1,10 @@
 """Familiarity: whether a text speaks of what the corpus speaks of, by its words.
 
 A classifier that has only ever seen diplomatic news takes a footballer's hopes for a goal. So each word weighs how much
-more frequent it is in the corpus's background than in English of every kind, and a unit whose words, with those of the
-units around it, weigh less than nearly all of the corpus does is unfamiliar. The weight is the log-likelihood ratio by
-which Moore and Lewis (2010), "Intelligent selection of language model training data", choose text like their own, for
-single words.
+more frequent it is in the corpus's background than in English of every kind, and a unit whose words, with those of
+the units around it, weigh less than nearly all of the corpus does is unfamiliar. The weight is the log-likelihood
+ratio by which Moore and Lewis (2010), "Intelligent selection of language model training data", choose text like their
+own, for single words. No text about other things is needed to fit it.
 """
 
 from __future__ import annotations

@@ -248,7 +248,7 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         scores, known, n_tokens = scores[chosen], target[chosen], lengths(batch)[chosen]
         self.scaling_ = TemperatureScaling.fit(scores, known, n_tokens)
         self.thresholds_ = self._thresholds(self.scaling_(scores, n_tokens), known)
-        plain = np.array(self.labels)[target] == BACKGROUND
+        plain = chosen & (np.array(self.labels)[target] == BACKGROUND)
         self.familiarity_ = Familiarity.fit(batch, plain, folds, chosen, self.unfamiliar)
         self.pipeline_ = self._fit_pipeline(batch, target)
         self.classes_ = np.array(self.labels)

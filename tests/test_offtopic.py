@@ -1,8 +1,9 @@
 """Text that is no diplomatic news: sport, recipes, fiction, code, other languages. It may not come out with confidence.
 
-The sentences of ``offtopic.jsonl`` were written for this test: set 1 before anything was done about such text, set 2
-once the remedy (``pipeline/familiarity.py``) was chosen, to show that it was not made for set 1. Each row stands alone,
-without the context that an article would give; a few are short articles.
+The sentences of ``offtopic.jsonl`` were written for this test: set 1 before anything was done about such text, sets 2
+and 3 after a first and a second form of the remedy (``pipeline/familiarity.py``), which they led to be sharpened, and
+set 4 after the last, which was not changed any more. Sets 2 to 4 are harder: nearly every sentence wants, hopes, fears
+or warns of something. Each row stands alone, without the context that an article would give; a few are short articles.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ ROWS = [json.loads(line) for line in (ROOT / "tests" / "offtopic.jsonl").read_te
 ALLOWED = 0.05
 
 
-def assert_hardly_labelled(model: Model, number: int) -> None:
+def assert_hardly_labelled(model: Model, sets: set[int]) -> None:
     units, wrong = Counter[str](), []
     for row in ROWS:
-        if row["set"] == number:
+        if row["set"] in sets:
             predictions = model.classify(row["text"])
             units[row["category"]] += len(predictions)
             wrong += [(row["category"], p) for p in predictions if p.label != BACKGROUND and not p.uncertain]
     shown = "\n".join(f"{category}: {p.label} {p.confidence:.2f} {p.unit.text}" for category, p in wrong)
-    assert units.total() >= (160, 60)[number - 1]
+    assert units.total() >= 160
     assert len(wrong) <= ALLOWED * units.total(), f"{len(wrong)} of {units.total()}\n{shown}"
 
 
@@ -43,9 +44,9 @@ def encoder_model() -> Model:
     return load(max(found, key=lambda manifest: manifest["created"])["id"], models=ROOT / "models")
 
 
-@pytest.mark.parametrize("number", [1, 2])
-def test_the_default_model_does_not_label_other_text_with_confidence(number: int) -> None:
-    assert_hardly_labelled(load(models=ROOT / "models"), number)
+@pytest.mark.parametrize("sets", [{1}, {2, 3, 4}], ids=["first", "later"])
+def test_the_default_model_does_not_label_other_text_with_confidence(sets: set[int]) -> None:
+    assert_hardly_labelled(load(models=ROOT / "models"), sets)
 
 
 @pytest.mark.slow
@@ -53,9 +54,9 @@ def test_the_default_model_does_not_label_other_text_with_confidence(number: int
     any(importlib.util.find_spec(name) is None for name in ("torch", "transformers", DEFAULT_ENCODER)),
     reason="the extra [encoder] is not installed",
 )
-@pytest.mark.parametrize("number", [1, 2])
-def test_nor_does_the_model_with_the_encoder(number: int) -> None:
-    assert_hardly_labelled(encoder_model(), number)
+@pytest.mark.parametrize("sets", [{1}, {2, 3, 4}], ids=["first", "later"])
+def test_nor_does_the_model_with_the_encoder(sets: set[int]) -> None:
+    assert_hardly_labelled(encoder_model(), sets)
 
 
 def test_diplomatic_sentences_are_still_labelled_with_confidence_in_their_article() -> None:
