@@ -77,7 +77,7 @@ class Incoming:
 
     @property
     def same(self) -> bool:
-        """Whether the model is to the byte what its manifest says; other versions of libraries may write another."""
+        """Whether the model is to the byte what its manifest says; other versions may write the same one otherwise."""
         return hashlib.sha256(self.data).hexdigest() == self.info.sha256
 
 
@@ -122,8 +122,8 @@ def export_model(
 def import_model(path: Path, models: Path) -> tuple[ModelInfo, Incoming]:
     """Put the model of a skops file on the shelf; it is not promoted.
 
-    Returns its manifest on this shelf, and what was read. A model that was made with the versions of the libraries
-    that are installed here keeps its id.
+    Returns its manifest on this shelf, and what was read. A model that was made with the versions of communique and of
+    the libraries that are installed here keeps its id.
 
     Raises
     ------
