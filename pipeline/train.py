@@ -29,7 +29,15 @@ from pipeline.challenge import (
 from pipeline.combined import CombinedClassifier
 from pipeline.corpus import Corpus, LabelSet, load_corpus
 from pipeline.encoder_base import DEFAULT_ENCODER, find_base
-from pipeline.evaluate import OutOfFold, article_groups, evaluate, natural, out_of_fold, out_of_fold_scores
+from pipeline.evaluate import (
+    OutOfFold,
+    article_groups,
+    evaluate,
+    natural,
+    out_of_fold,
+    out_of_fold_scores,
+    source_groups,
+)
 from pipeline.features import UnitFeatures
 from pipeline.fitted import FITTED_FILE, fitted_bytes
 from pipeline.model import Ints, UnitClassifier
@@ -164,7 +172,7 @@ def train(
     with steps("fit", f"fitting on {len(data.train)} units"):
         labels = [example.label for example in data.train]
         told = {"progress": progress} if isinstance(classifier, CombinedClassifier) else {}
-        classifier.fit(batch, labels, groups, natural(data.train), **told)
+        classifier.fit(batch, labels, source_groups(data.train, groups), natural(data.train), **told)
     heldout = evaluate(classifier, data.heldout)[0] if data.heldout else None
     classifier.set_params(n_jobs=1)
     scores = out_of_fold_scores(measured, data.labels.names, data.train) if measured else None
