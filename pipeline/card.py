@@ -77,11 +77,14 @@ def _use(info: ModelInfo) -> list[str]:
 
 def _corpus(info: ModelInfo) -> list[str]:
     train, heldout = info.corpus["train"], info.corpus["heldout"]
+    held = f"held out, and never fitted, are {heldout['units']:,} units in {heldout['articles']:,} articles"
+    if not heldout["units"]:
+        held = "nothing was held out"
     lines = [
         "## Corpus",
         "",
-        f"Fitted on {train['units']:,} units in {train['articles']:,} articles; held out, and never fitted, are "
-        f"{heldout['units']:,} units in {heldout['articles']:,} articles. SHA-256 {code(info.corpus['sha256'])}.",
+        f"Fitted on {train['units']:,} units in {train['articles']:,} articles; {held}. SHA-256 "
+        f"{code(info.corpus['sha256'])}.",
         "",
     ]
     for field in ("label", "genre", "kind"):

@@ -78,7 +78,7 @@ def import_cli(
         folder = writable_models_folder(models)
         info, incoming = import_model(file, folder)
         if not incoming.same:
-            say("written under other versions of the libraries: the same model, but not the same bytes")
+            say("it was written by other versions, of communique or of the libraries: saved anew, under another id")
         if promote:
             make_current(info.id, folder)
             say(f"saved and promoted {folder / info.id}")

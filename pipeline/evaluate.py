@@ -36,13 +36,14 @@ def article_groups(examples: Sequence[Example]) -> Ints:
     return np.asarray(numbers, dtype=np.int64)
 
 
-def source_groups(examples: Sequence[Example]) -> Ints:
+def source_groups(examples: Sequence[Example], articles: Ints | None = None) -> Ints:
     """A group number for each unit: its corpus file, and with it all files that share an article or near-duplicates.
 
     Calibration on whole files shows the scores on text of another origin, which is what a user's news is. Where
-    fewer than ``LEAST_SOURCES`` groups come of it, they are the groups of :func:`article_groups`.
+    fewer than ``LEAST_SOURCES`` groups come of it, they are the groups of :func:`article_groups`, which can be given as
+    ``articles`` where they are known already.
     """
-    articles = article_groups(examples)
+    articles = article_groups(examples) if articles is None else articles
     _, files = np.unique([example.file for example in examples], return_inverse=True)
     n_articles = int(articles.max()) + 1
     size = n_articles + int(files.max()) + 1
@@ -128,7 +129,7 @@ def out_of_fold(
             "cross-validation needs units of at least three articles that share no near-duplicates",
             remedy="add corpus files of other articles",
         )
-    batch, chosen, sources = batch or batch_of_examples(examples), natural(examples), source_groups(examples)
+    batch, chosen, sources = batch or batch_of_examples(examples), natural(examples), source_groups(examples, groups)
     y = np.array([example.label for example in examples])
     true = _label_numbers(examples, classifier.labels, "cross-validation")
     folds = grouped_folds(true, groups, n_splits, classifier.random_state)

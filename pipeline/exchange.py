@@ -28,7 +28,7 @@ from pipeline.card import render_card
 from pipeline.combined import CombinedClassifier
 from pipeline.cues import CueMatcher
 from pipeline.encoder_base import require_extra
-from pipeline.exchange_audit import ASK, MOST_BYTES, TRUSTED, audit, short
+from pipeline.exchange_audit import ASK, MOST_BYTES, TRUSTED, audit, odd_text, short
 from pipeline.exchange_file import NAMES, skops_bytes, with_names
 from pipeline.features import UnitFeatures
 from pipeline.manifest import MANIFEST_FILE, check_versions, library_versions, manifest_of
@@ -77,7 +77,7 @@ class Incoming:
 
     @property
     def same(self) -> bool:
-        """Whether the model is to the byte what its manifest says; other versions of libraries may write another."""
+        """Whether the model is to the byte what its manifest says; other versions may write the same one otherwise."""
         return hashlib.sha256(self.data).hexdigest() == self.info.sha256
 
 
@@ -122,8 +122,8 @@ def export_model(
 def import_model(path: Path, models: Path) -> tuple[ModelInfo, Incoming]:
     """Put the model of a skops file on the shelf; it is not promoted.
 
-    Returns its manifest on this shelf, and what was read. A model that was made with the versions of the libraries
-    that are installed here keeps its id.
+    Returns its manifest on this shelf, and what was read. A model that was made with the versions of communique and of
+    the libraries that are installed here keeps its id.
 
     Raises
     ------
@@ -210,6 +210,8 @@ def _stated(text: str, where: str) -> ModelInfo:
         content = json.loads(text, parse_constant=refused)
     except (ValueError, RecursionError) as error:
         raise PipelineError(f"the manifest can't be read: {short(error)}", where=place, remedy=ASK) from error
+    if odd_text(content):
+        raise PipelineError("the manifest holds control characters or very long text", where=place, remedy=ASK)
     info = manifest_of(content, place)
     try:
         TypeAdapter(dict[str, Evaluation]).validate_python(info.metrics)

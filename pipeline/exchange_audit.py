@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import category
 
 import numpy as np
 
@@ -85,14 +86,11 @@ def audit(data: bytes, where: str) -> Audited:
         nodes = list(_nodes(schema))
     except (ValueError, RecursionError) as error:
         raise PipelineError(f"{SCHEMA_FILE} can't be read: {short(error)}", where=where, remedy=ASK) from error
-    types: Counter[str] = Counter()
-    refused: dict[str, None] = {}
-    for loader, name, node in nodes:
-        types[name] += 1
-        if name not in ALLOWED.get(loader, ()):
-            refused[name if loader in ALLOWED else f"{name} by {loader}"] = None
-        elif fault := _fault(loader, node, members):
-            raise PipelineError(f"{SCHEMA_FILE}: {fault}", where=where, remedy=ASK)
+    refused = dict.fromkeys(
+        name if loader in ALLOWED else f"{name} by {loader}"
+        for loader, name, _ in nodes
+        if name not in ALLOWED.get(loader, ())
+    )
     if refused:
         shown = ", ".join(short(name) for name in list(refused)[:_NAMED])
         more = f" and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
@@ -101,16 +99,33 @@ def audit(data: bytes, where: str) -> Audited:
             where=where,
             remedy="such a file can run code when it is opened; don't open it by other means either",
         )
-    for name in members:
-        if _ARRAY.fullmatch(name) and (fault := _array_fault(members[name])):
+    faults = [(SCHEMA_FILE, _fault(loader, node, members)) for loader, _, node in nodes]
+    faults += [(name, _array_fault(content)) for name, content in members.items() if _ARRAY.fullmatch(name)]
+    for name, fault in faults:
+        if fault:
             raise PipelineError(f"{name}: {fault}", where=where, remedy=ASK)
-    return Audited(members[MANIFEST_FILE].decode("utf-8", "replace"), _archive(members), types)
+    manifest = members[MANIFEST_FILE].decode("utf-8", "replace")
+    return Audited(manifest, _archive(members), Counter(name for _, name, _ in nodes))
 
 
 def short(value: object) -> str:
     """What a stranger's file says, as it may be printed: one short line without control characters."""
     shown = "".join(mark if mark.isprintable() else "?" for mark in str(value))
     return shown if len(shown) <= 100 else shown[:97] + "..."
+
+
+def odd_text(content: Any) -> bool:
+    """Whether parsed JSON holds text that could write on a terminal, or that is longer than any of ours."""
+    stack = [content]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, dict):
+            stack.extend((*one, *one.values()))
+        elif isinstance(one, list):
+            stack.extend(one)
+        elif isinstance(one, str) and (len(one) > LONGEST_TEXT or any(category(mark)[0] == "C" for mark in one)):
+            return True
+    return False
 
 
 def _members(data: bytes, where: str) -> dict[str, bytes]:

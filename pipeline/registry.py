@@ -214,11 +214,11 @@ def _model_folder(model_id: str, folder: Path, where: Path | None = None) -> Pat
     """The folder of a model; ``where`` it was named, for the message where there is none."""
     path = folder / model_id
     if Path(model_id).name != model_id or model_id.startswith(".") or path.is_symlink() or not path.is_dir():
-        known = ", ".join(info.id for info in list_models(folder)) or "none"
+        known = ", ".join(info.id for info in list_models(folder))
         raise PipelineError(
-            f"there is no model {model_id!r}; the models are: {known}",
+            f"there is no model {model_id!r}; the models are: {known or 'none'}",
             where=str(where or folder),
-            remedy=f"name one of them with --model, or {REBUILD}",
+            remedy=f"name one of them, or {REBUILD}" if known else REBUILD,
         )
     return path
 

@@ -172,7 +172,7 @@ def train(
     with steps("fit", f"fitting on {len(data.train)} units"):
         labels = [example.label for example in data.train]
         told = {"progress": progress} if isinstance(classifier, CombinedClassifier) else {}
-        classifier.fit(batch, labels, source_groups(data.train), natural(data.train), **told)
+        classifier.fit(batch, labels, source_groups(data.train, groups), natural(data.train), **told)
     heldout = evaluate(classifier, data.heldout)[0] if data.heldout else None
     classifier.set_params(n_jobs=1)
     scores = out_of_fold_scores(measured, data.labels.names, data.train) if measured else None

@@ -126,6 +126,7 @@ def test_import_promotes_only_when_asked_and_twice_is_once(exported: Path, tmp_p
     assert sorted((path, path.stat().st_mtime_ns) for path in shelf.rglob("*")) == first
 
 
+@pytest.mark.slow
 def test_the_same_model_gives_the_same_file_in_any_process(
     exported: Path, models: Path, tmp_path: Path, communique: Run, trained: Training
 ) -> None:
@@ -317,6 +318,13 @@ def test_a_malicious_skops_file_is_refused_by_name_and_runs_no_code(
     assert payload.exists(), "the bomb of this test does not go off"
 
 
+def test_what_is_refused_is_named_before_other_faults(exported: Path) -> None:
+    evil = items("ListNode", node("ObjectNode", "a.B"), text("x" * 2000), node("FunctionNode", "posix.system"))
+    data = changed(exported, in_schema(lambda schema: schema["content"]["content"].update(labels=evil)))
+    with pytest.raises(PipelineError, match=r"needs: (a\.B, posix.*FunctionNode|posix.*FunctionNode, a\.B)"):
+        read_back(data, "evil.skops")
+
+
 def test_what_skops_trusts_but_no_model_needs_is_refused_too(exported: Path) -> None:
     """skops trusts hundreds of types by default: every estimator of scikit-learn, numpy's functions and generators."""
     forest = skops.io.dumps({"labels": [np.add, np.random.default_rng(0), np.float64(1)]})
@@ -393,6 +401,8 @@ BROKEN: dict[str, tuple[Callable[[dict[str, bytes]], object], str]] = {
     "array of terabytes": (too_large, r"1\.npy: an array that is not as large as its header says"),
     "manifest is no JSON": (lambda content: content.update({"model.json": b"\xff{"}), "the manifest can't be read"),
     "manifest with NaN": (lambda content: content.update({"model.json": b"[NaN]"}), "NaN is no JSON"),
+    "manifest that writes on the terminal": (in_manifest(id="\x1b[2J"), "control characters or very long text"),
+    "manifest with a long key": (in_manifest(settings={"x" * 2000: 1}), "control characters or very long text"),
     "newer manifest": (in_manifest(manifest_version=99), "manifest version 99.*install a newer communique, or run"),
     "manifest of types": (in_manifest(thresholds=[1]), "the manifest's 'thresholds' is wrong"),
     "manifest of metrics": (in_manifest(metrics={"heldout": {"units": "x"}}), "not one that communique writes"),
@@ -513,6 +523,7 @@ from pipeline.classify import Model
 from pipeline.promotion import promote
 
 path, shelf, how = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+exchange.read_incoming(path)  # the first time, libraries are imported
 started = time.monotonic()
 incoming = exchange.read_incoming(path)
 takes = 1.2 * (time.monotonic() - started)
