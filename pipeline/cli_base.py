@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from pipeline.corpus_format import CorpusFormatWarning
 from pipeline.records import PipelineError
 
 if TYPE_CHECKING:
@@ -61,7 +63,8 @@ def reported_errors() -> Iterator[None]:
     """A PipelineError, or what the system refuses, is one message and exit 1; a closed pipe ends quietly."""
     try:
         try:
-            yield
+            with _said_warnings():
+                yield
         except PipelineError as error:
             say(f"communique: {error}")
             raise typer.Exit(1) from None
@@ -75,6 +78,23 @@ def reported_errors() -> Iterator[None]:
         _drop_output()
         say(f"communique: {error.filename or 'standard output'}: {error.strerror or error}")
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def _said_warnings() -> Iterator[None]:
+    """Warnings that are meant for the user are said as everything else is, without a place in our code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", CorpusFormatWarning)
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+            if issubclass(category, CorpusFormatWarning):
+                say(f"communique: {message}")
+            else:
+                shown(message, category, *place)
+
+        warnings.showwarning = show
+        yield
 
 
 def _drop_output() -> None:

@@ -114,6 +114,9 @@ def check_cli(
         list[Path] | None, typer.Argument(metavar="PATH", help="Corpus files or folders. Default: the corpus folder.")
     ] = None,
     corpus: CorpusOption = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Rewrite files of an older corpus format first; the old ones are kept.")
+    ] = False,
 ) -> None:
     """Check corpus files: every problem as file:line, then counts by label, genre and kind.
 
@@ -122,13 +125,18 @@ def check_cli(
     Exit code: 0 no errors (warnings may be printed); 1 errors; 2 wrong usage.
     """
     from pipeline.corpus import check, counts, files_to_check, load_labels
+    from pipeline.corpus_edit import fix_format
     from pipeline.places import corpus_folder
     from pipeline.report import counts_text
 
     with reported_errors():
         folder = corpus_folder(corpus)
         labels = load_labels(folder)
-        examples, found = check(files_to_check(paths or [folder]), labels)
+        files = files_to_check(paths or [folder])
+        for file in files if fix else []:
+            if kept := fix_format(file):
+                say(f"communique: {file}: rewritten in the current corpus format; the file as it was is {kept}")
+        examples, found = check(files, labels)
         for problem in found:
             print(problem)
         errors = sum(problem.severity == "error" for problem in found)

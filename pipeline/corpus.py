@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.corpus_check import HELDOUT, check, problems
+from pipeline.corpus_format import CorpusFormatWarning
 from pipeline.corpus_labels import LABELS_FILE, LabelSet, load_labels
 from pipeline.corpus_rows import SUFFIXES, Problem
 from pipeline.corpus_similar import near_duplicate_groups
@@ -85,8 +87,16 @@ def load(paths: Sequence[Path], labels: LabelSet) -> list[Example]:
     ------
     PipelineError
         A file has errors: how many in all, and the first few. Warnings don't count.
+
+    Warns
+    -----
+    CorpusFormatWarning
+        A file is of an older format.
     """
     examples, found = check(paths, labels)
+    for problem in found:
+        if problem.outdated:
+            warnings.warn(str(problem).replace(": warning: ", ": "), CorpusFormatWarning, stacklevel=2)
     errors = [problem for problem in found if problem.severity == "error"]
     if errors:
         raise _error(errors, paths)

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from pipeline import corpus_format
 from pipeline.corpus_labels import LabelSet
 from pipeline.records import KINDS, Example, Kind
 
@@ -19,23 +20,27 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 REQUIRED = ("article", "title", "genre", "section", "kind", "text", "label")
-OPTIONAL = ("source", "annotator", "note")
+OPTIONAL = ("source", "annotator", "note", corpus_format.COLUMN)
 COLUMNS = REQUIRED + OPTIONAL
 SUFFIXES = (".jsonl", ".csv")
 
 Severity = Literal["error", "warning"]
 #: the line a row starts on, and its columns or, where it could not be read, what is wrong with it
-_Row = tuple[int, dict[str, Any] | str]
+Row = tuple[int, dict[str, Any] | str]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing to mend in a corpus file. ``line`` counts from 1; 0 stands for the whole file."""
+    """One thing to mend in a corpus file. ``line`` counts from 1; 0 stands for the whole file.
+
+    ``outdated`` marks a file of an older format, which `communique check --fix` mends.
+    """
 
     file: str
     line: int
     message: str
     severity: Severity = "error"
+    outdated: bool = False
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file
@@ -51,16 +56,12 @@ def read_examples(path: Path, labels: LabelSet) -> tuple[list[Example], list[Pro
     if path.suffix.lower() not in SUFFIXES:
         message = f"not read: found '{path.suffix}', a corpus file ends in .jsonl or .csv; save it as one of them"
         return [], [Problem(file, 0, message, "warning")]
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        return [], [Problem(file, 0, f"cannot be read: {error.strerror or error}")]
-    text = _decode(data, file)
-    if isinstance(text, Problem):
-        return [], [text]
+    read = read_rows(path)
+    if isinstance(read, Problem):
+        return [], [read]
+    rows, problems = _translated(file, read[1])
     examples: list[Example] = []
-    problems: list[Problem] = []
-    for line, row in _csv_rows(text) if path.suffix.lower() == ".csv" else _json_rows(text):
+    for line, row in rows:
         example, messages = (None, [row]) if isinstance(row, str) else _example(row, file, line, labels)
         problems += [Problem(file, line, message) for message in messages]
         if example is not None:
@@ -68,6 +69,48 @@ def read_examples(path: Path, labels: LabelSet) -> tuple[list[Example], list[Pro
     if not examples and not problems:
         problems.append(Problem(file, 0, "no rows in it; delete the file or fill it", "warning"))
     return examples, problems
+
+
+def read_rows(path: Path) -> tuple[str, list[Row]] | Problem:
+    """The text of a corpus file, without a byte order mark, and its rows as they stand in it, in any format."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return Problem(str(path), 0, f"cannot be read: {error.strerror or error}")
+    text = _decode(data, str(path))
+    return text if isinstance(text, Problem) else (text, parse_rows(text, path.suffix))
+
+
+def parse_rows(text: str, suffix: str) -> list[Row]:
+    """The rows of a text in the format that the file's suffix stands for."""
+    return list(_csv_rows(text) if suffix.lower() == ".csv" else _json_rows(text))
+
+
+def _translated(file: str, rows: list[Row]) -> tuple[list[Row], list[Problem]]:
+    """The rows in the current corpus format, and one warning for all those that were not."""
+    changes = iter(corpus_format.changes([row for _, row in rows if not isinstance(row, str)]))
+    found: list[Row] = []
+    old: list[int] = []
+    for line, row in rows:
+        if isinstance(row, str):
+            found.append((line, row))
+            continue
+        changed = next(changes)
+        if changed:
+            old.append(line)
+        try:
+            corpus_format.stated(row)
+        except ValueError as error:
+            found.append((line, str(error)))
+        else:
+            kept = {name: value for name, value in row.items() if name != corpus_format.COLUMN}
+            found.append((line, {**kept, **changed}))
+    if not old:
+        return found, []
+    many = "1 row" if len(old) == 1 else f"{len(old)} rows"
+    message = f"{many} of corpus format 1, the current one is {corpus_format.CURRENT}; read as if they were of it"
+    remedy = f"run `communique check --fix {file}` to rewrite the file"
+    return found, [Problem(file, old[0], f"{message} ({remedy})", "warning", outdated=True)]
 
 
 def nearest(value: str, allowed: Iterable[str]) -> str:
@@ -104,7 +147,7 @@ def _is_utf8(line: bytes) -> bool:
     return True
 
 
-def _json_rows(text: str) -> Iterator[_Row]:
+def _json_rows(text: str) -> Iterator[Row]:
     """Rows of JSON Lines. Only a line feed ends a line: U+2028 may stand inside a string."""
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -128,7 +171,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return row
 
 
-def _csv_rows(text: str) -> Iterator[_Row]:
+def _csv_rows(text: str) -> Iterator[Row]:
     """Rows of CSV with a header. A row is numbered by the line it starts on: a note may hold line feeds.
 
     Empty optional cells become None. After a quoting error the rest cannot be trusted, and is not read.

@@ -228,11 +228,8 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if chosen.sum() < LEAST_TO_CALIBRATE:
             chosen = np.ones_like(chosen)
         folds = grouped_folds(target, batch.documents if groups is None else groups, self.n_splits, self.random_state)
-        parts = Parallel(n_jobs=self.n_jobs)(
-            delayed(clone(self)._fit_fold)(batch, target, train, test) for train, test in folds
-        )
         scores = np.zeros((len(target), len(self.labels)))
-        for (_, test), part in zip(folds, parts, strict=True):
+        for (_, test), part in zip(folds, self.fold_scores(batch, y, folds), strict=True):
             scores[test] = part
         scores, known, n_tokens = scores[chosen], target[chosen], lengths(batch)[chosen]
         self.scaling_ = TemperatureScaling.fit(scores, known, n_tokens)
@@ -240,6 +237,18 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.pipeline_ = self._fit_pipeline(batch, target)
         self.classes_ = np.array(self.labels)
         return self
+
+    def fold_scores(self, batch: Batch, y: Sequence[str], folds: Sequence[tuple[Ints, Ints]]) -> list[Floats]:
+        """Margins of the test rows of each fold, each of shape (n_test, n_labels), by a fit on its train rows alone.
+
+        They are not calibrated: ``argmax`` is the label, ``TemperatureScaling.fit(...)`` makes probabilities.
+        """
+        target = self._encode(y)
+        return list(
+            Parallel(n_jobs=self.n_jobs)(
+                delayed(clone(self)._fit_fold)(batch, target, train, test) for train, test in folds
+            )
+        )
 
     def _thresholds(self, probabilities: Floats, target: Ints) -> dict[str, float]:
         guess = probabilities.argmax(axis=1)

@@ -14,14 +14,16 @@ from conftest import ROOT
 FLOORS: dict[str, list[str]] = {
     "words": ["records"],
     "edges: sources": ["decoding", "webpage", "rows", "sources", "readers"],
-    "edges: corpus": ["corpus_labels", "corpus_similar", "corpus_rows", "corpus_check", "corpus"],
+    "edges: corpus": ["corpus_labels", "corpus_similar", "corpus_format", "corpus_rows", "corpus_check", "corpus"],
     "edges: units": ["blocks", "boundaries", "outline", "sentences"],
-    "edges: output": ["report", "output", "places"],
-    "learning": ["lexicon", "cues", "structure", "batches", "features", "model", "scores", "evaluate"],
+    "edges: output": ["report", "output", "places", "corpus_edit"],
+    "learning": ["lexicon", "cues", "structure", "batches", "novelty", "features", "model", "scores", "evaluate"],
     "learning: encoder": ["encoder_base", "encoder", "combined"],
     "shelf": ["card", "registry"],
     "verbs": ["train", "classify"],
-    "doors": ["cli_base", "cli_classify", "cli_train", "cli", "__init__", "__main__"],
+    "verbs: curve": ["learning_curve", "learning_curve_picture"],
+    "verbs: corpus": ["audit", "audit_table", "agreement", "agreement_text", "drift", "drift_text"],
+    "doors": ["cli_base", "cli_classify", "cli_train", "cli_corpus", "cli", "__init__", "__main__"],
 }
 ORDER = [module for floor in FLOORS.values() for module in floor]
 MODULES = sorted((ROOT / "pipeline").rglob("*.py"))
