@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +193,9 @@ def agreement_of_files(paths: Sequence[Path], labels: LabelSet, *, seed: int = 0
         As for :func:`agreement`, or a file has errors.
     """
     if len({path.resolve() for path in paths}) < len(paths):
-        raise PipelineError("a file is named twice; agreement with oneself says nothing", remedy="name two different ones")
+        raise PipelineError(
+            "a file is named twice; agreement with oneself says nothing", remedy="name two different ones"
+        )
     return agreement({str(path): load(files_to_check([path]), labels) for path in paths}, labels.names, seed=seed)
 
 
@@ -262,7 +264,7 @@ def _disagreements(
         for key in units:
             by_article[key[0]].append(key)
         for keys in by_article.values():
-            for last, key in zip(keys, keys[1:], strict=False):
+            for last, key in pairwise(keys):
                 before.setdefault(key, units[last].text)
     found = []
     for key, row in zip(shared, codes, strict=True):

@@ -14,7 +14,9 @@ _SHOWN = 5
 
 def agreement_text(found: Agreement, disagreements: int = 20) -> str:
     """The coefficients, then what was confused with what, then the first units that were labelled differently."""
-    short = {name: chr(ord("A") + place) if place < 26 else f"#{place + 1}" for place, name in enumerate(found.annotators)}
+    short = {
+        name: chr(ord("A") + place) if place < 26 else f"#{place + 1}" for place, name in enumerate(found.annotators)
+    }
     lines = [f"{letter}  {name}" for name, letter in short.items()]
     lines += ["", f"{found.units} units in {found.articles} articles were labelled by two or more"]
     for name, places in found.unmatched.items():

@@ -71,7 +71,12 @@ def write_csv(findings: Sequence[Finding], stream: TextIO) -> None:
             [
                 *(example.file, example.line, example.label, "", finding.suggested),
                 *(f"{finding.confidence:.3f}", f"{finding.suspicion:.3f}", " ".join(finding.kinds)),
-                *(example.text, example.article, f"{twin.file}:{twin.line}" if twin else "", twin.label if twin else ""),
+                *(
+                    example.text,
+                    example.article,
+                    f"{twin.file}:{twin.line}" if twin else "",
+                    twin.label if twin else "",
+                ),
                 unit_key(example.article, example.text),
             ]
         )

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
 import typer
 
@@ -87,11 +87,18 @@ def _said_warnings() -> Iterator[None]:
         warnings.simplefilter("always", CorpusFormatWarning)
         shown = warnings.showwarning
 
-        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
             if issubclass(category, CorpusFormatWarning):
                 say(f"communique: {message}")
             else:
-                shown(message, category, *place)
+                shown(message, category, filename, lineno, file, line)
 
         warnings.showwarning = show
         yield

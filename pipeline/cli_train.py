@@ -17,6 +17,7 @@ from pipeline.cli_base import (
     model_or_train,
     reported_errors,
     say,
+    usage,
 )
 
 
@@ -80,11 +81,24 @@ def evaluate_cli(
     models: ModelsOption = None,
     mistakes: Annotated[int, typer.Option("--mistakes", min=0, help="How many of the worst mistakes to print.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Scores and mistakes as one JSON object.")] = False,
+    curve: Annotated[
+        bool, typer.Option("--learning-curve", help="How much more corpus would help, instead of a model's scores.")
+    ] = False,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", metavar="FILE.svg", help="Draw the learning curve.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the --picture file.")] = False,
 ) -> None:
     """Score a model on labelled units that it was not fitted on.
 
     Example: communique evaluate my-labelled-articles.jsonl --mistakes 20
+    Example: communique evaluate --learning-curve --picture curve.svg
     """
+    if picture is not None and not curve:
+        usage("--picture is of the --learning-curve; give both")
+    if curve:
+        _learning_curve(paths or [], corpus, picture, as_json=as_json, force=force)
+        return
     import json
     from dataclasses import asdict
 
@@ -106,6 +120,26 @@ def evaluate_cli(
         print(f"model {loaded.info.id}\n" + evaluation_text(scores))
         if mistakes and wrong:
             print("\n" + mistakes_text(wrong[:mistakes]))
+
+
+def _learning_curve(
+    paths: list[Path], corpus: Path | None, picture: Path | None, *, as_json: bool, force: bool
+) -> None:
+    import json
+    from contextlib import ExitStack
+
+    from pipeline.learning_curve import curve_of_files
+    from pipeline.learning_curve_picture import curve_svg, curve_text
+    from pipeline.output import opened
+    from pipeline.places import corpus_folder
+
+    with reported_errors(), ExitStack() as stack:
+        # opened first: that it can't be written is known before the work
+        stream = stack.enter_context(opened(picture, force=force)) if picture else None
+        found = curve_of_files(paths, corpus_folder(corpus), progress=say)
+        print(json.dumps(found.as_dict(), ensure_ascii=False, indent=1) if as_json else curve_text(found))
+        if stream is not None:
+            stream.write(curve_svg(found))
 
 
 @app.command(name="check")

@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from json.decoder import scanstring
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +102,7 @@ def _value_spans(line: str) -> dict[str, tuple[int, int]]:
     spans: dict[str, tuple[int, int]] = {}
     at = skip(line.index("{") + 1)
     while line[at] != "}":
-        name, at = scanstring(line, at + 1)
+        name, at = decoder.raw_decode(line, at)
         start = skip(skip(at) + 1)
         _, at = decoder.raw_decode(line, start)
         spans[name] = (start, at)

@@ -22,7 +22,7 @@ LITTLE = 0.005
 _WIDE = 40
 
 _WIDTH, _HEIGHT = 720, 440
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 24, 78, 62
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 24, 92, 62
 _BLUE, _GREY, _INK = "#0072B2", "#767676", "#1a1a1a"
 
 
@@ -56,13 +56,19 @@ def verdict(curve: LearningCurve) -> list[str]:
     low, high = curve.gain_interval
     units = curve.points[-1].units
     first = (
-        f"Twice the corpus ({2 * units:,} units of the same kind) would bring macro-F1 from {curve.at(units):.3f} to about "
-        f"{curve.doubled:.3f}: {curve.gain:+.3f} (95 % interval {low:+.3f} to {high:+.3f} over draws of articles)."
+        f"Twice the corpus ({2 * units:,} units of the same kind) would bring macro-F1 to about {curve.doubled:.3f}, "
+        f"{curve.gain:+.3f} by the fitted curve (95 % interval {low:+.3f} to {high:+.3f}, over draws)."
     )
     if curve.gain < LITTLE:
-        return [first, "More of the same kind hardly helps: label other kinds of article, or look at `communique audit`."]
+        return [
+            first,
+            "More of the same kind hardly helps: label other kinds of article, or look at `communique audit`.",
+        ]
     weakest = min(curve.points[-1].f1, key=lambda label: curve.points[-1].f1[label])
-    return [first, f"More corpus helps; the weakest label is {weakest}. `communique drift FOLDER` says what to label first."]
+    return [
+        first,
+        f"More corpus helps; the weakest label is {weakest}. `communique drift FOLDER` says what to label first.",
+    ]
 
 
 def _dots(values: tuple[float, ...], low: float, high: float) -> str:
@@ -79,8 +85,8 @@ def curve_svg(curve: LearningCurve) -> str:
     units = curve.points[-1].units
     values = [value for point in curve.points for value in point.macro_f1]
     step = _step(max(*values, curve.doubled) - min(values))
-    low = np.floor(min(values) / step) * step
-    high = np.ceil(max(*values, curve.doubled) / step) * step
+    low = float(np.floor(min(values) / step) * step)
+    high = float(np.ceil(max(*values, curve.doubled) / step) * step)
 
     def x(n: float) -> float:
         return round(_LEFT + n / (2 * units) * (_WIDTH - _LEFT - _RIGHT), 1)
@@ -140,14 +146,12 @@ def _axes(curve: LearningCurve, x: _Scale, y: _Scale, levels: _Floats) -> list[s
     parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{bottom}" y2="{bottom}" stroke="{_GREY}"/>')
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(_text(middle, _HEIGHT - 18, "units in the training corpus; dashed: extrapolated", anchor="middle"))
-    parts.append(_text(_LEFT, _TOP - 8, "macro-F1", anchor="end"))
+    parts.append(_text(_LEFT - 8, _TOP - 14, "macro-F1", anchor="end"))
     return parts
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", colour: str = _INK, size: int = 13) -> str:
-    return (
-        f'<text x="{x}" y="{y}" text-anchor="{anchor}" fill="{colour}" font-size="{size}">{escape(text)}</text>'
-    )
+    return f'<text x="{x}" y="{y}" text-anchor="{anchor}" fill="{colour}" font-size="{size}">{escape(text)}</text>'
 
 
 def _step(span: float) -> float:

@@ -22,7 +22,7 @@ FLOORS: dict[str, list[str]] = {
     "shelf": ["card", "registry"],
     "verbs": ["train", "classify"],
     "verbs: curve": ["learning_curve", "learning_curve_picture"],
-    "verbs: corpus": ["audit", "audit_table", "agreement", "agreement_text", "drift", "drift_text"],
+    "verbs: corpus": ["audit", "audit_table", "agreement", "agreement_text", "drift_measures", "drift", "drift_text"],
     "doors": ["cli_base", "cli_classify", "cli_train", "cli_corpus", "cli", "__init__", "__main__"],
 }
 ORDER = [module for floor in FLOORS.values() for module in floor]
