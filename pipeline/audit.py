@@ -37,8 +37,10 @@ Floats = NDArray[np.float64]
 #: The kinds of finding, the gravest first.
 KINDS = ("conflict", "label", "outlier", "duplicate")
 INSTALL = "pip install 'communique[audit]'"
-#: A unit is an outlier from this share of words that no other article has; units of fewer tokens are not looked at.
+#: A unit is an outlier from this share of words that no other article has, and if it is among the odd ones of the
+#: corpus in that: a small corpus has many words once. Units of fewer tokens are not looked at.
 OUTLIER_SHARE = 0.25
+OUTLIER_QUANTILE = 0.995
 OUTLIER_TOKENS = 8
 #: Same texts of fewer words ("Challenges:", "He agreed.") say nothing of each other.
 _FEWEST_WORDS = 4
@@ -184,7 +186,9 @@ def audit(classifier: UnitClassifier, examples: Sequence[Example]) -> list[Findi
 def _outliers(batch: Batch, groups: NDArray[np.int64]) -> NDArray[np.int64]:
     share = unseen_shares(batch, vocabulary_of(batch, groups), within=True)
     long = np.diff(batch.tokens.starts) >= OUTLIER_TOKENS
-    return np.flatnonzero(long & (share >= OUTLIER_SHARE))
+    if not long.any():
+        return np.zeros(0, dtype=np.int64)
+    return np.flatnonzero(long & (share >= max(OUTLIER_SHARE, np.quantile(share[long], OUTLIER_QUANTILE))))
 
 
 def _twins(examples: Sequence[Example]) -> Mapping[int, int]:

@@ -179,17 +179,15 @@ def _table_rows(table: Path) -> list[tuple[int, dict[str, str]]]:
     first = text.split("\n", 1)[0]
     # spreadsheets in countries with a decimal comma save CSV with semicolons
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=";" if first.count(";") > first.count(",") else ",")
+    head = next(reader, [])
+    missing = [name for name in NEEDED if name not in head]
+    if missing:
+        remedy = "apply a table that `communique audit --format csv` wrote"
+        raise PipelineError(f"column '{missing[0]}' is missing", where=str(table), remedy=remedy)
     rows = []
-    head: list[str] | None = None
-    line = 1
+    line = reader.line_num + 1
     for cells in reader:
         start, line = line, reader.line_num + 1
-        if head is None:
-            head = cells
-            missing = [name for name in NEEDED if name not in head]
-            if missing:
-                remedy = "apply a table that `communique audit --format csv` wrote"
-                raise PipelineError(f"column '{missing[0]}' is missing", where=str(table), remedy=remedy)
-        elif any(cells):
+        if any(cells):
             rows.append((start, {**dict.fromkeys(NEEDED, ""), **dict(zip(head, cells, strict=False))}))
     return rows

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from pipeline.batches import batch_of_examples
 from pipeline.corpus import files_to_check, load, load_corpus
@@ -31,7 +30,9 @@ Ints = NDArray[np.int64]
 SHARES = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 #: How often articles are drawn for each part but the last.
 DRAWS = 5
-_ROUNDS = 200
+_ROUNDS = 500
+#: Rates of the power law that are tried.
+_RATES = np.linspace(0.05, 2.0, 391)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,15 +190,19 @@ def _curve(parameters: Floats, units: Floats) -> Floats:
 
 
 def _fitted(units: Floats, values: Floats) -> Floats:
-    """Level, scale and rate by least squares, in units of the largest size for the solver's sake."""
-    most = units.max()
-    start = np.array([min(values.max() + 0.02, 1.0), max(float(np.ptp(values)), 0.01), 0.5])
+    """Level, scale and rate by least squares: for every rate on a grid the best line, and of those the best.
 
-    def miss(parameters: Floats) -> Floats:
-        return _curve(parameters, units / most) - values
-
-    level, scale, rate = least_squares(miss, start, bounds=([0.0, 0.0, 0.05], [1.0, 2.0, 2.0])).x
-    return np.array([level, scale * most**rate, rate])
+    A curve that falls, or rises above 1, is none; where there is no other, the mean stands for it.
+    """
+    x = units[:, None] ** -_RATES
+    centred, gap = x - x.mean(axis=0), values - values.mean()
+    slope = (centred * gap[:, None]).sum(axis=0) / (centred**2).sum(axis=0)
+    level = values.mean() - slope * x.mean(axis=0)
+    miss = ((gap[:, None] - slope * centred) ** 2).sum(axis=0)
+    best = int(np.argmin(np.where((slope <= 0) & (level <= 1), miss, np.inf)))
+    if slope[best] > 0 or level[best] > 1:
+        return np.array([values.mean(), 0.0, 1.0])
+    return np.array([level[best], -slope[best], _RATES[best]])
 
 
 def _extrapolated(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import CHALLENGE, EVENT, GOAL, ROOT, Done
+from conftest import EVENT, GOAL, ROOT, Done
 
 from pipeline.corpus import load, load_labels
 from pipeline.corpus_format import CURRENT, GENRES_1, CorpusFormatWarning, changes
@@ -107,9 +107,7 @@ def test_a_format_that_cannot_be_read_is_an_error_of_its_row(tmp_path: Path, val
     assert problems[0].message.startswith(message)
 
 
-def test_loading_an_old_file_warns_and_a_current_one_does_not(
-    tmp_path: Path, recwarn: pytest.WarningsRecorder
-) -> None:
+def test_loading_an_old_file_warns_and_a_current_one_does_not(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     assert len(load([put(tmp_path / "new.jsonl", row())], LABELS)) == 1
     assert len(recwarn) == 0
     with pytest.warns(CorpusFormatWarning, match=r"old\.jsonl:1: 2 rows of corpus format 1.*communique check --fix"):
@@ -134,9 +132,7 @@ def test_fix_rewrites_and_keeps_the_old_file(tmp_path: Path, run: Run, write: Ca
     done = run("check", path, "--fix")
     kept = tmp_path / f"{path.name}.format-1"
     assert done.code == 0
-    assert done.said == [
-        f"communique: {path}: rewritten in the current corpus format; the file as it was is {kept}"
-    ]
+    assert done.said == [f"communique: {path}: rewritten in the current corpus format; the file as it was is {kept}"]
     assert done.out.endswith("0 errors, 0 warnings\n")
     assert kept.read_bytes() == before
     assert read_examples(path, LABELS) == (read, [])
@@ -171,9 +167,7 @@ def test_fix_leaves_rows_that_cannot_be_read(tmp_path: Path, run: Run) -> None:
     assert [json.loads(lines[at])["genre"] for at in (0, 3)] == ["wire", "wire"]
 
 
-def test_a_fix_that_fails_leaves_the_file_as_it_was(
-    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fix_that_fails_leaves_the_file_as_it_was(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put(tmp_path / "old.jsonl", *OLD)
     before = path.read_bytes()
 
