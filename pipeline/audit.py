@@ -159,7 +159,7 @@ def audit(classifier: UnitClassifier, examples: Sequence[Example]) -> list[Findi
     probabilities = out_of_fold(classifier, batch, examples, groups)
     labels = np.asarray(classifier.labels)
     y = np.array([list(labels).index(example.label) for example in examples])
-    # of cleanlab's scores, one minus this found the most of planted errors (README, "Audit")
+    # of cleanlab's scores, this one finds the most planted errors (tests/benchmarks/audit.py)
     quality = get_label_quality_scores(y, probabilities, method="self_confidence")
     kinds: dict[int, set[str]] = defaultdict(set)
     for row in np.flatnonzero(find_label_issues(y, probabilities, n_jobs=1)).tolist():

@@ -47,7 +47,8 @@ LEAST_NATURAL = 30
 LEAST_REFERENCE = 10
 #: Fewer new articles are measured, but not judged.
 LEAST_DOCUMENTS = 10
-#: From this many unusual measures on it is time to label more: one alone comes up by chance in 4 of 100 folders.
+#: From this many unusual measures on it is time to label more. Of draws from the corpus itself some 5 in 100 have one
+#: and fewer than 1 in 100 have two (tests/benchmarks/drift.py).
 ALARM = 2
 
 

@@ -15,7 +15,7 @@ from conftest import ROOT, Done, batch_of_texts
 from pipeline.classify import Model, load
 from pipeline.corpus import Corpus, load_corpus
 from pipeline.drift import LEAST_DOCUMENTS, Drift, drift
-from pipeline.drift_measures import MEASURES, Measure
+from pipeline.drift_measures import Measure
 from pipeline.drift_text import drift_text, verdict
 from pipeline.novelty import novelty, unseen_shares, vectors, vocabulary_of
 from pipeline.records import Document, Example, Failure, PipelineError
