@@ -29,7 +29,7 @@ from pipeline.corpus_labels import LabelSet
 from pipeline.corpus_rows import read_examples
 from pipeline.corpus_similar import similar_pairs
 from pipeline.evaluate import article_groups
-from pipeline.model import TemperatureScaling, UnitClassifier, grouped_folds
+from pipeline.model import TemperatureScaling, UnitClassifier, grouped_folds, lengths
 from pipeline.novelty import unseen_shares, vocabulary_of
 from pipeline.records import Example, PipelineError
 
@@ -125,7 +125,7 @@ def out_of_fold(
 ) -> Floats:
     """Probabilities of shape (n_units, n_labels), each by a model that saw no unit of the unit's article group.
 
-    They are calibrated by one temperature for all folds.
+    One calibration serves all folds.
     """
     labels = [example.label for example in examples]
     number = {label: place for place, label in enumerate(classifier.labels)}
@@ -134,7 +134,8 @@ def out_of_fold(
     scores = np.zeros((len(y), len(number)))
     for (_, test), part in zip(folds, classifier.fold_scores(batch, labels, folds), strict=True):
         scores[test] = part
-    return TemperatureScaling.fit(scores, y)(scores)
+    n_tokens = lengths(batch)
+    return TemperatureScaling.fit(scores, y, n_tokens)(scores, n_tokens)
 
 
 def audit(classifier: UnitClassifier, examples: Sequence[Example]) -> list[Finding]:
@@ -185,7 +186,7 @@ def audit(classifier: UnitClassifier, examples: Sequence[Example]) -> list[Findi
 
 def _outliers(batch: Batch, groups: NDArray[np.int64]) -> NDArray[np.int64]:
     share = unseen_shares(batch, vocabulary_of(batch, groups), within=True)
-    long = np.diff(batch.tokens.starts) >= OUTLIER_TOKENS
+    long = lengths(batch) >= OUTLIER_TOKENS
     if not long.any():
         return np.zeros(0, dtype=np.int64)
     return np.flatnonzero(long & (share >= max(OUTLIER_SHARE, np.quantile(share[long], OUTLIER_QUANTILE))))

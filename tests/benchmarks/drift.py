@@ -27,7 +27,7 @@ def main() -> None:
     known = vocabulary_of(batch, groups)
     rows = vectors(batch, known, len(starts))
     own = novelty(rows, rows, groups[starts], groups[starts])
-    probabilities = drift._out_of_fold(model, corpus.train, batch, groups, -1)
+    probabilities = drift._out_of_fold(model, corpus.train, batch, -1)
     chosen = drift._reference_rows(corpus.train, starts)
     reference = drift._articles(model, batch, probabilities, known, own, within=True).take(chosen)
     for size in (10, 20, 40):
