@@ -125,7 +125,7 @@ def out_of_fold(
 ) -> Floats:
     """Probabilities of shape (n_units, n_labels), each by a model that saw no unit of the unit's article group.
 
-    They are calibrated by one temperature for all folds.
+    One calibration serves all folds.
     """
     labels = [example.label for example in examples]
     number = {label: place for place, label in enumerate(classifier.labels)}
@@ -160,7 +160,7 @@ def audit(classifier: UnitClassifier, examples: Sequence[Example]) -> list[Findi
     probabilities = out_of_fold(classifier, batch, examples, groups)
     labels = np.asarray(classifier.labels)
     y = np.array([list(labels).index(example.label) for example in examples])
-    # of cleanlab's scores, one minus this found the most of planted errors (README, "Audit")
+    # of cleanlab's scores, this one finds the most planted errors (tests/benchmarks/audit.py)
     quality = get_label_quality_scores(y, probabilities, method="self_confidence")
     kinds: dict[int, set[str]] = defaultdict(set)
     for row in np.flatnonzero(find_label_issues(y, probabilities, n_jobs=1)).tolist():
@@ -186,7 +186,7 @@ def audit(classifier: UnitClassifier, examples: Sequence[Example]) -> list[Findi
 
 def _outliers(batch: Batch, groups: NDArray[np.int64]) -> NDArray[np.int64]:
     share = unseen_shares(batch, vocabulary_of(batch, groups), within=True)
-    long = np.diff(batch.tokens.starts) >= OUTLIER_TOKENS
+    long = lengths(batch) >= OUTLIER_TOKENS
     if not long.any():
         return np.zeros(0, dtype=np.int64)
     return np.flatnonzero(long & (share >= max(OUTLIER_SHARE, np.quantile(share[long], OUTLIER_QUANTILE))))

@@ -164,9 +164,7 @@ def curve_of_files(
     scored = load(files_to_check(paths), data.labels) if paths else list(data.heldout)
     classifier = new_classifier(data.labels, seed=seed, n_jobs=n_jobs)
     name = ", ".join(map(str, paths)) or str(corpus / HELDOUT)
-    progress(
-        f"fitting {DRAWS * (len(SHARES) - 1) + 1} models on parts of {len(data.train)} units (about half a minute)"
-    )
+    progress(f"fitting {DRAWS * (len(SHARES) - 1) + 1} models on parts of {len(data.train)} units (about a minute)")
     return learning_curve(classifier, data.train, scored, name=name, seed=seed)
 
 

@@ -146,7 +146,7 @@ def _axes(curve: LearningCurve, x: _Scale, y: _Scale, levels: _Floats) -> list[s
     parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{bottom}" y2="{bottom}" stroke="{_GREY}"/>')
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(_text(middle, _HEIGHT - 18, "units in the training corpus; dashed: extrapolated", anchor="middle"))
-    parts.append(_text(_LEFT - 8, _TOP - 14, "macro-F1", anchor="end"))
+    parts.append(_text(12, _TOP - 14, "macro-F1"))
     return parts
 
 

@@ -257,7 +257,7 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def fold_scores(self, batch: Batch, y: Sequence[str], folds: Sequence[tuple[Ints, Ints]]) -> list[Floats]:
         """Margins of the test rows of each fold, each of shape (n_test, n_labels), by a fit on its train rows alone.
 
-        They are not calibrated: ``argmax`` is the label, ``TemperatureScaling.fit(...)`` makes probabilities.
+        They are not calibrated: ``argmax`` is the label, ``TemperatureScaling`` makes probabilities.
 
         Raises
         ------
