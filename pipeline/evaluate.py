@@ -78,9 +78,11 @@ def _fold_probabilities(
     chosen: NDArray[np.bool_],
     train: Ints,
     test: Ints,
-) -> tuple[Floats, list[float]]:
+) -> tuple[Floats, NDArray[np.bool_]]:
     classifier.fit(batch.take(train), list(y[train]), sources[train], chosen[train])
-    return classifier.predict_proba(batch.take(test)), [classifier.thresholds_[label] for label in classifier.labels]
+    tested = batch.take(test)
+    probabilities = classifier.predict_proba(tested)
+    return probabilities, classifier.uncertain(tested, probabilities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +90,13 @@ class OutOfFold:
     """What models say of articles that they were not fitted on: one model a fold, every unit in the test part of one.
 
     ``folds`` has the train and test rows of each; ``true`` the label numbers of shape (n_units,), ``probabilities`` has
-    shape (n_units, n_labels), ``thresholds`` the folds' mean of each label's threshold.
+    shape (n_units, n_labels), ``uncertain`` (n_units,) says which of the best labels are uncertain.
     """
 
     folds: list[tuple[Ints, Ints]]
     true: Ints
     probabilities: Floats
-    thresholds: list[float]
+    uncertain: NDArray[np.bool_]
 
 
 def out_of_fold(
@@ -138,10 +140,10 @@ def out_of_fold(
         for train, test in folds
     )
     probabilities = np.zeros((len(y), len(classifier.labels)))
-    for (_, test), (part, _) in zip(folds, parts, strict=True):
-        probabilities[test] = part
-    thresholds = np.mean([levels for _, levels in parts], axis=0)
-    return OutOfFold(folds, true, probabilities, thresholds.tolist())
+    uncertain = np.zeros(len(y), dtype=bool)
+    for (_, test), (part, doubtful) in zip(folds, parts, strict=True):
+        probabilities[test], uncertain[test] = part, doubtful
+    return OutOfFold(folds, true, probabilities, uncertain)
 
 
 def cross_validate(
@@ -154,7 +156,7 @@ def cross_validate(
 
 def out_of_fold_scores(found: OutOfFold, labels: Sequence[str], examples: Sequence[Example]) -> Evaluation:
     """The scores of :func:`out_of_fold`."""
-    return _evaluation("cross-validation", labels, examples, found.true, found.probabilities, found.thresholds)
+    return _evaluation("cross-validation", labels, examples, found.true, found.probabilities, found.uncertain)
 
 
 def refitted_predictions(
@@ -203,7 +205,7 @@ def _evaluation(
     examples: Sequence[Example],
     true: Ints,
     probabilities: Floats,
-    thresholds: Sequence[float],
+    uncertain: NDArray[np.bool_],
 ) -> Evaluation:
     return evaluation_of(
         name,
@@ -212,7 +214,7 @@ def _evaluation(
         probabilities,
         [example.article for example in examples],
         [example.genre for example in examples],
-        thresholds,
+        uncertain,
     )
 
 
@@ -224,8 +226,9 @@ def evaluate(
     if not examples:
         raise PipelineError("no labelled units", where=name, remedy="run `communique check` on the files")
     true = _label_numbers(examples, labels, name)
-    probabilities = classifier.predict_proba(batch_of_examples(examples))
-    thresholds = [classifier.thresholds_[label] for label in labels]
+    batch = batch_of_examples(examples)
+    probabilities = classifier.predict_proba(batch)
+    uncertain = classifier.uncertain(batch, probabilities)
     said = probabilities.argmax(axis=1)
     mistakes = [
         Mistake(
@@ -234,7 +237,7 @@ def evaluate(
         for row in np.flatnonzero(said != true).tolist()
     ]
     mistakes.sort(key=lambda mistake: mistake.true_probability - mistake.confidence)
-    return _evaluation(name, labels, examples, true, probabilities, thresholds), mistakes
+    return _evaluation(name, labels, examples, true, probabilities, uncertain), mistakes
 
 
 def evaluate_files(classifier: UnitClassifier, paths: Sequence[Path], corpus: Path) -> tuple[Evaluation, list[Mistake]]:

@@ -190,12 +190,12 @@ def evaluation_of(
     probabilities: Floats,
     articles: Sequence[str],
     genres: Sequence[str],
-    thresholds: Sequence[float],
+    uncertain: NDArray[np.bool_],
 ) -> Evaluation:
     """All scores of probabilities of shape (n_units, n_labels) against true label numbers.
 
-    ``articles`` and ``genres`` name the article and genre of each unit; ``thresholds`` has one
-    confidence a label under which a prediction counts as uncertain.
+    ``articles`` and ``genres`` name the article and genre of each unit, and ``uncertain``
+    says which predictions are marked so.
     """
     n_labels = len(labels)
     said = probabilities.argmax(axis=1)
@@ -224,7 +224,7 @@ def evaluation_of(
         per_label=_label_scores(labels, true, said, of_labels),
         macro_f1_by_genre={name: score.macro_f1 for name, score in by_genre.items()},
         confusion=tuple(tuple(int(cell) for cell in row) for row in table),
-        uncertain_share=float((confidence < np.asarray(thresholds)[said]).mean()),
+        uncertain_share=float(np.mean(uncertain)),
         accuracy_interval=of_accuracy,
         by_genre=by_genre,
         calibration=calibration_bins(confidence, right),

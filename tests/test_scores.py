@@ -157,7 +157,7 @@ def test_scores_of_an_evaluation_are_those_of_scikit_learn(units: list[tuple[int
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     said = probabilities.argmax(axis=1)
     articles = [str(at // 4) for at in range(len(units))]
-    found = evaluation_of("x", LABELS, true, probabilities, articles, articles, [0.5] * 3)
+    found = evaluation_of("x", LABELS, true, probabilities, articles, articles, np.zeros(len(true), dtype=bool))
     assert found.accuracy == pytest.approx(accuracy_score(true, said))
     assert found.macro_f1 == pytest.approx(f1_score(true, said, labels=range(3), average="macro", zero_division=0.0))
     columns = zip(*precision_recall_fscore_support(true, said, labels=range(3), zero_division=0.0), strict=True)
@@ -216,7 +216,7 @@ def test_an_evaluation_holds_what_the_card_shows() -> None:
     true = np.array([rng.choice(3, p=row) for row in probabilities])
     articles = [f"a{row // 20}" for row in range(n)]
     genres = ["wire" if row < 300 else "speech" for row in range(n)]
-    found = evaluation_of("x", LABELS, true, probabilities, articles, genres, [0.5, 0.5, 0.5])
+    found = evaluation_of("x", LABELS, true, probabilities, articles, genres, np.zeros(n, dtype=bool))
     said, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     assert sum(one.units for one in found.calibration) == n
     told = said != 2
@@ -237,7 +237,7 @@ def test_an_evaluation_holds_what_the_card_shows() -> None:
 
 def test_a_genre_of_one_article_has_no_interval() -> None:
     probabilities = np.eye(3)[[0, 1, 2, 0]]
-    found = evaluation_of("x", LABELS, np.array([0, 1, 2, 0]), probabilities, list("aabc"), list("wwss"), [0, 0, 0])
+    found = evaluation_of("x", LABELS, np.array([0, 1, 2, 0]), probabilities, list("aabc"), list("wwss"), np.zeros(4, dtype=bool))
     assert found.by_genre["w"].macro_f1_interval is None
     assert found.by_genre["s"].macro_f1_interval is not None
     assert json.loads(json.dumps(found.as_dict()))["by_genre"]["w"]["macro_f1_interval"] is None
