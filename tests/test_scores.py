@@ -120,7 +120,7 @@ def evaluate() -> Evaluation:
         probabilities,
         ["x", "y", "x", "y", "z", "z"],
         ["agency", "agency", "agency", "agency", "official", "official"],
-        [0.6, 0.5, 0.95],
+        np.array([False, True, False, False, True, True]),
     )
 
 
