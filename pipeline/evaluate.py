@@ -57,9 +57,10 @@ def _fold_probabilities(
     chosen: NDArray[np.bool_],
     train: Ints,
     test: Ints,
-) -> tuple[Floats, list[float]]:
+) -> tuple[Floats, NDArray[np.bool_]]:
     classifier.fit(batch.take(train), list(y[train]), groups[train], chosen[train])
-    return classifier.predict_proba(batch.take(test)), [classifier.thresholds_[label] for label in classifier.labels]
+    probabilities = classifier.predict_proba(batch.take(test))
+    return probabilities, classifier.uncertain(batch.take(test), probabilities)
 
 
 def cross_validate(
@@ -91,10 +92,10 @@ def cross_validate(
         for train, test in folds
     )
     probabilities = np.zeros((len(y), len(classifier.labels)))
-    for (_, test), (part, _) in zip(folds, parts, strict=True):
-        probabilities[test] = part
-    thresholds = np.mean([levels for _, levels in parts], axis=0)
-    return _evaluation("cross-validation", classifier.labels, examples, true, probabilities, thresholds)
+    uncertain = np.zeros(len(y), dtype=bool)
+    for (_, test), (part, doubtful) in zip(folds, parts, strict=True):
+        probabilities[test], uncertain[test] = part, doubtful
+    return _evaluation("cross-validation", classifier.labels, examples, true, probabilities, uncertain)
 
 
 def _evaluation(
@@ -103,7 +104,7 @@ def _evaluation(
     examples: Sequence[Example],
     true: Ints,
     probabilities: Floats,
-    thresholds: Sequence[float],
+    uncertain: NDArray[np.bool_],
 ) -> Evaluation:
     return evaluation_of(
         name,
@@ -112,7 +113,7 @@ def _evaluation(
         probabilities,
         [example.article for example in examples],
         [example.genre for example in examples],
-        thresholds,
+        uncertain,
     )
 
 
@@ -124,8 +125,9 @@ def evaluate(
     if not examples:
         raise PipelineError("no labelled units", where=name, remedy="run `communique check` on the files")
     true = _label_numbers(examples, labels, name)
-    probabilities = classifier.predict_proba(batch_of_examples(examples))
-    thresholds = [classifier.thresholds_[label] for label in labels]
+    batch = batch_of_examples(examples)
+    probabilities = classifier.predict_proba(batch)
+    uncertain = classifier.uncertain(batch, probabilities)
     said = probabilities.argmax(axis=1)
     mistakes = [
         Mistake(
@@ -134,7 +136,7 @@ def evaluate(
         for row in np.flatnonzero(said != true).tolist()
     ]
     mistakes.sort(key=lambda mistake: mistake.true_probability - mistake.confidence)
-    return _evaluation(name, labels, examples, true, probabilities, thresholds), mistakes
+    return _evaluation(name, labels, examples, true, probabilities, uncertain), mistakes
 
 
 def evaluate_files(classifier: UnitClassifier, paths: Sequence[Path], corpus: Path) -> tuple[Evaluation, list[Mistake]]:

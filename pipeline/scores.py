@@ -63,12 +63,12 @@ def evaluation_of(
     probabilities: Floats,
     articles: Sequence[str],
     genres: Sequence[str],
-    thresholds: Sequence[float],
+    uncertain: NDArray[np.bool_],
 ) -> Evaluation:
     """All scores of probabilities of shape (n_units, n_labels) against true label numbers.
 
-    ``articles`` and ``genres`` name the article and genre of each unit; ``thresholds`` has one
-    confidence a label under which a prediction counts as uncertain.
+    ``articles`` and ``genres`` name the article and genre of each unit, and ``uncertain``
+    says which predictions are marked so.
     """
     n_labels = len(labels)
     said = probabilities.argmax(axis=1)
@@ -100,5 +100,5 @@ def evaluation_of(
         },
         macro_f1_by_genre=by_genre,
         confusion=tuple(tuple(int(cell) for cell in row) for row in table),
-        uncertain_share=float((confidence < np.asarray(thresholds)[said]).mean()),
+        uncertain_share=float(np.mean(uncertain)),
     )

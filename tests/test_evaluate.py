@@ -207,7 +207,7 @@ def test_heldout_scores_are_those_of_the_predictions(fitted: UnitClassifier) -> 
     assert (found.name, found.articles) == ("heldout", 18)
     assert found.accuracy == pytest.approx(accuracy_score(true, said))
     assert found.macro_f1 == pytest.approx(f1_score(true, said, average="macro"))
-    doubtful = [p.max() < fitted.thresholds_[label] for p, label in zip(probabilities, said, strict=True)]
+    doubtful = fitted.uncertain(batch_of_examples(rows), probabilities)
     assert found.uncertain_share == pytest.approx(np.mean(doubtful))
     wrong = [at for at, (one, other) in enumerate(zip(true, said, strict=True)) if one != other]
     assert len(wrong) == len(mistakes) > 0

@@ -109,7 +109,7 @@ def evaluate() -> Evaluation:
         probabilities,
         ["x", "y", "x", "y", "z", "z"],
         ["agency", "agency", "agency", "agency", "official", "official"],
-        [0.6, 0.5, 0.95],
+        np.array([True, False, True, False, True, False]),
     )
 
 
@@ -146,7 +146,7 @@ def test_scores_of_an_evaluation_are_those_of_scikit_learn(units: list[tuple[int
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     said = probabilities.argmax(axis=1)
     articles = [str(at // 4) for at in range(len(units))]
-    found = evaluation_of("x", LABELS, true, probabilities, articles, articles, [0.5] * 3)
+    found = evaluation_of("x", LABELS, true, probabilities, articles, articles, np.zeros(len(true), dtype=bool))
     assert found.accuracy == pytest.approx(accuracy_score(true, said))
     assert found.macro_f1 == pytest.approx(f1_score(true, said, labels=range(3), average="macro", zero_division=0.0))
     columns = zip(*precision_recall_fscore_support(true, said, labels=range(3), zero_division=0.0), strict=True)

@@ -3,8 +3,8 @@
 Usage: python tests/benchmarks/peers.py --exam DIR [--only NAME,...] [--json FILE] [--corpus DIR] [--models DIR]
 
 DIR holds ``dev.jsonl``, ``dev/*.txt`` and ``score.py``. The peers and their settings are in ``peer_models.py``. The
-last two rows are this project's promoted model and its newest model with a sentence encoder, as they lie in ``models/``.
-``--only`` takes some of the rows, by the beginnings of their names (several: "fastText,spaCy"). ``--json`` keeps the
+last two rows are this project's promoted model and its newest model with a sentence encoder, as they lie in
+``models/``. ``--only`` takes some of the rows, by the beginnings of their names (several: "fastText,spaCy"). ``--json`` keeps the
 figures in a file, and the rows that stand there already are shown again, so that the slow ones can be run one by one.
 
 Speed is that of texts in memory to probabilities, with cutting the texts into sentences, in units a second of
@@ -150,7 +150,7 @@ def measure(contestant: Contestant, documents: Sequence[Document], exam: Path, l
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     """The results as a Markdown table, in their order."""
     lines = [
-        "| trained on the same corpus | macro-F1 (95 % interval) | accuracy | calibration error | training, s | units/s |",
+        "| on the same corpus | macro-F1 (95 % interval) | accuracy | calibration error | training, s | units/s |",
         "|---|---|---|---|---|---|",
     ]
     for name, row in results.items():
