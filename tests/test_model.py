@@ -238,6 +238,20 @@ def test_thresholds_are_confidences_of_every_label(fitted: UnitClassifier) -> No
     assert all(1 / 3 <= value <= 1 for value in fitted.thresholds_.values())
 
 
+def test_uncertain_is_what_is_under_its_threshold_or_unfamiliar_and_not_background() -> None:
+    rows = news()
+    batch = batch_of_examples(rows)
+    model = classifier().fit(batch, labels_of(rows))
+    probabilities = model.predict_proba(batch)
+    said = model.predict(batch)
+    under = probabilities.max(axis=1) < [model.thresholds_[label] for label in said]
+    model.familiarity_.threshold = -np.inf
+    np.testing.assert_array_equal(model.uncertain(batch, probabilities), under)
+    model.familiarity_.threshold = np.inf
+    assert set(said[~under]) > {"background"}
+    np.testing.assert_array_equal(model.uncertain(batch, probabilities), under | (said != "background"))
+
+
 def test_empty_batch_and_empty_unit(fitted: UnitClassifier) -> None:
     assert fitted.predict_proba(batch_of_examples([])).shape == (0, 3)
     assert fitted.predict(batch_of_examples([])).tolist() == []

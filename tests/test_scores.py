@@ -237,7 +237,9 @@ def test_an_evaluation_holds_what_the_card_shows() -> None:
 
 def test_a_genre_of_one_article_has_no_interval() -> None:
     probabilities = np.eye(3)[[0, 1, 2, 0]]
-    found = evaluation_of("x", LABELS, np.array([0, 1, 2, 0]), probabilities, list("aabc"), list("wwss"), np.zeros(4, dtype=bool))
+    found = evaluation_of(
+        "x", LABELS, np.array([0, 1, 2, 0]), probabilities, list("aabc"), list("wwss"), np.zeros(4, dtype=bool)
+    )
     assert found.by_genre["w"].macro_f1_interval is None
     assert found.by_genre["s"].macro_f1_interval is not None
     assert json.loads(json.dumps(found.as_dict()))["by_genre"]["w"]["macro_f1_interval"] is None

@@ -157,7 +157,7 @@ def train_spacy(optimize: str, data: Labelled, **overrides: Any) -> Predict:
             DocBin(docs=[doc_of(row) for row in rows.tolist()], store_user_data=True).to_disk(path)
             ours[f"paths.{name}"] = str(path)
         config = config.merge(_nested({**ours, **overrides})).interpolate()
-        best = Path(folder) / "model"
+        (best := Path(folder) / "model").mkdir()
         with (Path(folder) / "log").open("w", encoding="utf-8") as log:
             run(init_nlp(config), best, stdout=log, stderr=log)
         nlp = spacy.load(best / "model-best")

@@ -19,9 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from exam import exam_documents, output_rows, score
 from peer_models import PEERS, Floats, Labelled, Peer
 
 from pipeline.batches import batch_of_parsed
@@ -36,7 +35,6 @@ from pipeline.classify import load
 from pipeline.corpus import load_corpus
 from pipeline.encoder_base import require_extra
 from pipeline.evaluate import article_groups
-from pipeline.readers import read
 from pipeline.records import Document, PipelineError
 from pipeline.sentences import Parsed, parse
 
@@ -97,40 +95,6 @@ def make_ours(models: Path, corpus: Path, *, encoder: bool) -> tuple[Classify, f
     return lambda parsed: model.classifier.predict_proba(batch_of_parsed(parsed)), model.info.timings["fit"]
 
 
-def exam_documents(exam: Path) -> list[Document]:
-    found = [item for item in read([exam / "dev"]) if isinstance(item, Document)]
-    if not found:
-        raise PipelineError("no documents", where=str(exam / "dev"), remedy="name the exam's folder with --exam")
-    return found
-
-
-def output_rows(parsed: Sequence[Parsed], probabilities: Floats, labels: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows that score.py reads."""
-    units = [unit for one in parsed for unit in one.units]
-    return [
-        {
-            "document": unit.document,
-            "start": unit.start,
-            "end": unit.end,
-            "label": labels[int(row.argmax())],
-            "confidence": float(row.max()),
-            "probabilities": dict(zip(labels, row.tolist(), strict=True)),
-        }
-        for unit, row in zip(units, probabilities, strict=True)
-    ]
-
-
-def score(exam: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the exam's own score.py says of output rows."""
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "output.jsonl"
-        output.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        command = [sys.executable, str(exam / "score.py"), str(exam / "dev.jsonl"), str(output), "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
-
-
 def measure(contestant: Contestant, documents: Sequence[Document], exam: Path, labels: Sequence[str]) -> dict[str, Any]:
     """A row of the table, with F1 by label."""
     classify, training = contestant.make()
@@ -151,8 +115,7 @@ def measure(contestant: Contestant, documents: Sequence[Document], exam: Path, l
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     """The results as a Markdown table, in their order."""
     lines = [
-        "| trained on the same corpus | macro-F1 (95 % interval) | accuracy | calibration error | "
-        "training, s | units/s |",
+        "| on the same corpus | macro-F1 (95 % interval) | accuracy | calibration error | training, s | units/s |",
         "|---|---|---|---|---|---|",
     ]
     for name, row in results.items():
