@@ -90,7 +90,11 @@ def parse_rows(text: str, suffix: str) -> list[Row]:
 
 def _translated(file: str, rows: list[Row]) -> tuple[list[Row], list[Problem]]:
     """The rows in the current corpus format, and one warning for all those that were not."""
-    changes = iter(corpus_format.changes([row for _, row in rows if not isinstance(row, str)]))
+    read = [row for _, row in rows if not isinstance(row, str)]
+    listed = corpus_format.changes(read)
+    if not any(listed) and not any(corpus_format.COLUMN in row for row in read):
+        return rows, []
+    changes = iter(listed)
     found: list[Row] = []
     old: list[int] = []
     for line, row in rows:

@@ -90,7 +90,7 @@ def example(article: str, text: str, **changes: Any) -> Example:
         (without("section"), f"column 'section' is missing (null where there is none); required: {COLUMNS}"),
         (
             row(anotator="ab"),
-            f"unknown column 'anotator'; did you mean 'annotator'; allowed: {COLUMNS}, source, annotator, note",
+            f"unknown column 'anotator'; did you mean 'annotator'; allowed: {COLUMNS}, source, annotator, note, format",
         ),
         (row(text=3), "column 'text' must be text in quotation marks, found 3"),
         (row(title=None), "column 'title' must be text in quotation marks, found null"),
@@ -218,7 +218,8 @@ def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path) -> None:
         (
             "article,title,genre,section,kind,txt,text\n",
             [
-                f"a.csv:1: unknown column 'txt'; did you mean 'text'; allowed: {COLUMNS}, source, annotator, note",
+                "a.csv:1: unknown column 'txt'; did you mean 'text'; "
+                f"allowed: {COLUMNS}, source, annotator, note, format",
                 f"a.csv:1: column 'label' is missing; required: {COLUMNS}",
             ],
         ),
