@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import hashlib
+import io
 import os
 import re
 import stat
@@ -26,11 +27,13 @@ from pipeline.sources import (
     find,
     printable,
     reason,
+    supported,
     unreadable,
+    unsupported,
 )
 from pipeline.webpage import read_page
 
-__all__ = ["SUFFIXES", "read", "write_texts"]
+__all__ = ["SUFFIXES", "read", "read_bytes", "write_texts"]
 
 _SPECIAL = (
     (stat.S_ISFIFO, "a named pipe"),
@@ -70,6 +73,18 @@ def read(
             yield from _standard_input(stdin, text_field)
         else:
             yield from _file(found, text_field)
+
+
+def read_bytes(data: bytes, name: str, *, text_field: str = "text") -> Iterator[Document | Failure]:
+    """The documents of a file that is not on this machine's disk, such as an upload; ``name`` says its format."""
+    name = shown(name)
+    suffix = os.path.splitext(name)[1].lower()
+    try:
+        if not supported(name):
+            raise PipelineError(unsupported(name))
+        yield from _documents(io.BytesIO(data), name, suffix, text_field)
+    except PipelineError as error:
+        yield Failure(name, str(error))
 
 
 def _file(found: Found, text_field: str) -> Iterator[Document | Failure]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import itertools
 import re
+import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -39,6 +41,8 @@ _COLUMNS: list[int | str] = [*ATTRIBUTES, "IDX", "IS_SPACE"]
 _CACHEABLE = re.compile(r"[^.'’]{4,60}[.’']?").fullmatch
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LONG_RUN = re.compile(rf"\S{{{LONGEST_RUN + 1},}}")
+#: spaCy's vocabulary is not made to be written by two threads at once.
+_TOKENISING = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +123,16 @@ def parse_many(documents: Iterable[Document]) -> Iterator[Parsed]:
     """Parse documents one by one, in their order.
 
     The vocabulary keeps every new word it meets. A caller that reads without end can wrap a stretch of this
-    loop in ``blank_english().memory_zone()``: a Parsed holds hashes and text of its own, so it outlives the zone.
+    loop in :func:`passing_words`: a Parsed holds hashes and text of its own, so it outlives it.
     """
     return map(parse, documents)
+
+
+@contextmanager
+def passing_words() -> Iterator[None]:
+    """Words that are first met inside are forgotten at its end; no other thread tokenises meanwhile."""
+    with _TOKENISING, blank_english().memory_zone():
+        yield
 
 
 def tokens_of(texts: Sequence[str]) -> Tokens:
@@ -208,15 +219,14 @@ def _cached_tokenizer() -> _CachedTokenizer:
 def _columns(text: str, cuts: Sequence[int]) -> NDArray[np.uint64]:
     """One row of ``_COLUMNS`` for each token of the text; IDX counts from the start of the text."""
     tokenizer = _cached_tokenizer()
+    parts = []
     try:
-        if not cuts:
-            return _array(tokenizer(text))
-        parts = []
-        for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
-            part = _array(tokenizer(text[start:end]))
-            part[:, -2] += np.uint64(start)
-            parts.append(part)
-        return np.concatenate(parts)
+        with _TOKENISING:
+            for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
+                part = _array(tokenizer(text[start:end]))
+                part[:, -2] += np.uint64(start)
+                parts.append(part)
+        return np.concatenate(parts) if cuts else parts[0]
     except UnicodeEncodeError:  # half a surrogate pair, from a broken JSON escape: spaCy takes only UTF-8
         return _columns(_SURROGATE.sub("\ufffd", text), cuts)
 
