@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,12 +14,90 @@ from pipeline.cli_base import (
     app,
     model_or_train,
     reported_errors,
+    say,
     usage,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pipeline.classify import Model, Result
-    from pipeline.records import Document
+    from pipeline.records import Document, Failure
+
+
+@app.command(name="report")
+def report_cli(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH", help="Files, folders, patterns, or - for standard input.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The page. Default: standard output.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the --output file.")] = False,
+    title: Annotated[str, typer.Option("--title", help="Heading of the page.")] = "Diplomatic news by function",
+    explanations: Annotated[
+        bool, typer.Option("--explanations/--no-explanations", help="What moved each label; makes the file larger.")
+    ] = True,
+    precedents: Annotated[
+        int, typer.Option("--precedents", min=0, help="How many similar corpus units for each sentence.")
+    ] = 2,
+    text_field: Annotated[
+        str, typer.Option("--text-field", metavar="NAME", help="The text column of JSON Lines and CSV.")
+    ] = "text",
+    corpus: CorpusOption = None,
+    model: ModelOption = None,
+    models: ModelsOption = None,
+) -> None:
+    """Make one web page to read, filter and forward: every article tinted by label, with an overview.
+
+    The page needs no network and no other file. All articles are held in memory while it is made.
+
+    Example: communique report news/ --output report.html
+
+    Exit code: 0 all done; 1 something could not be read (the page names it); 2 wrong usage.
+    """
+    import sys
+    from datetime import UTC, datetime
+
+    from pipeline.corpus_labels import load_labels
+    from pipeline.output import opened
+    from pipeline.places import corpus_folder
+    from pipeline.readers import read
+    from pipeline.reasons import Reasoner
+    from pipeline.records import Failure
+    from pipeline.report_page import report_page
+
+    if output is None and sys.stdout.isatty():
+        usage("a page is no use on a terminal: name a file with --output report.html")
+    with reported_errors():
+        failures = 0
+        with opened(output, force=force) as stream:
+            loaded = model_or_train(models, model)
+            labels = load_labels(corpus_folder(corpus))
+
+            def results() -> Iterator[Result | Failure]:
+                nonlocal failures
+                for result in loaded.classify_documents(read(paths, text_field=text_field)):
+                    if isinstance(result, Failure):
+                        failures += 1
+                        say(f"communique: {result}")
+                    yield result
+
+            stream.write(
+                report_page(
+                    results(),
+                    loaded,
+                    title=title,
+                    created=datetime.now(UTC).date().isoformat(),
+                    reasoner=Reasoner(loaded, corpus, precedents=precedents) if explanations else None,
+                    definitions=labels.definitions,
+                    letters=labels.letters,
+                )
+            )
+        if failures:
+            many = "1 source" if failures == 1 else f"{failures} sources"
+            say(f"communique: {many} could not be read; everything else is in the report")
+            raise typer.Exit(1)
 
 
 @app.command(name="explain")

@@ -22,7 +22,7 @@ FLOORS: dict[str, list[str]] = {
     "learning: explain": ["explain", "precedents", "estimator"],
     "shelf": ["card", "registry"],
     "verbs": ["train", "classify", "reasons"],
-    "edges: pages": ["explain_text"],
+    "edges: pages": ["explain_text", "page", "page_articles", "report_page"],
     "doors": ["component", "cli_base", "cli_classify", "cli_train", "cli_report", "cli", "__init__", "__main__"],
 }
 ORDER = [module for floor in FLOORS.values() for module in floor]
