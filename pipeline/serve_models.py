@@ -41,6 +41,8 @@ class ModelKeeper:
         The models folder; default as for :func:`pipeline.classify.load`.
     model_id : str, optional
         Stay with this one, whatever is promoted.
+    first : Model, optional
+        The model to begin with, where it is open already.
     corpus : Path, optional
         Where precedents come from.
     explaining : bool
@@ -54,6 +56,7 @@ class ModelKeeper:
         models: Path | None = None,
         model_id: str | None = None,
         *,
+        first: Model | None = None,
         corpus: Path | None = None,
         explaining: bool = True,
         said: Callable[[str], None] | None = None,
@@ -66,7 +69,7 @@ class ModelKeeper:
         self._explaining = explaining
         self._say = said or (lambda _: None)
         self._seen = self._mark()
-        self.current = self._open(model_id)
+        self.current = Loaded(first, corpus) if first is not None else self._open(model_id)
         self._stop = threading.Event()
         self._watcher: threading.Thread | None = None
 
