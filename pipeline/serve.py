@@ -90,8 +90,8 @@ def create_app(
     app = FastAPI(
         title="communique",
         version=version("communique"),
-        description="Says of every sentence of diplomatic news whether it states a challenge, an opportunity, a goal or "
-        "an implication, or only gives background.",
+        description="Says of every sentence of diplomatic news whether it states a challenge, an opportunity, a goal "
+        "or an implication, or only gives background.",
         docs_url=None,  # these two load their scripts from the network
         redoc_url=None,
         lifespan=lifespan,
@@ -209,7 +209,7 @@ def _add_operations(app: FastAPI, service: Service) -> None:
     )
     add("/v1/model", model, methods=["GET"], summary="Model", response_model=ModelRow, responses=ERRORS)
     add("/healthz", health, methods=["GET"], summary="Health", response_model=Health, responses=ERRORS)
-    plain = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+    plain: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
     add(
         "/metrics",
         metrics,
@@ -281,7 +281,7 @@ def run(app: App, listening: socket.socket, *, graceful: float = 30.0) -> None:
     import uvicorn
 
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         log_level="warning",
         access_log=False,
         server_header=False,

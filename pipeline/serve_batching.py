@@ -98,7 +98,7 @@ class Batcher:
         self._on_batch(len(documents))
         try:
             model, results = await self._run(documents)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             if len(waiting) == 1:
                 _, future = waiting[0]
                 if not future.done():

@@ -101,7 +101,7 @@ def checked_token(host: str, token: str | None) -> str | None:
         raise PipelineError(
             "other machines can reach this address, so a token is needed",
             where=host,
-            remedy="set COMMUNIQUE_TOKEN, for example to the output of `openssl rand -hex 16`, or keep --host 127.0.0.1",
+            remedy="set COMMUNIQUE_TOKEN, such as to the output of `openssl rand -hex 16`, or keep --host 127.0.0.1",
         )
     if len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
         raise PipelineError(

@@ -33,18 +33,32 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self._requests = Counter(
-            "communique_requests", "Answers by path, method and status.", ["path", "method", "status"], registry=self.registry
+            "communique_requests",
+            "Answers by path, method and status.",
+            ["path", "method", "status"],
+            registry=self.registry,
         )
         self._seconds = Histogram(
-            "communique_request_seconds", "Time to the end of an answer.", ["path"], buckets=_SECONDS, registry=self.registry
+            "communique_request_seconds",
+            "Time to the end of an answer.",
+            ["path"],
+            buckets=_SECONDS,
+            registry=self.registry,
         )
-        self._running = Gauge("communique_requests_in_progress", "Requests without an answer yet.", registry=self.registry)
+        self._running = Gauge(
+            "communique_requests_in_progress", "Requests without an answer yet.", registry=self.registry
+        )
         self._units = Counter("communique_units", "Classified units by label.", ["label"], registry=self.registry)
         self._together = Histogram(
-            "communique_batch_documents", "Documents of one call of the model.", buckets=_TOGETHER, registry=self.registry
+            "communique_batch_documents",
+            "Documents of one call of the model.",
+            buckets=_TOGETHER,
+            registry=self.registry,
         )
         self._model = Gauge("communique_model_info", "1 for the model in use.", ["model"], registry=self.registry)
-        self._reloads = Gauge("communique_model_reloads", "Changes of the model so far.", ["result"], registry=self.registry)
+        self._reloads = Gauge(
+            "communique_model_reloads", "Changes of the model so far.", ["result"], registry=self.registry
+        )
 
     def batch(self, documents: int) -> None:
         """One call of the model."""

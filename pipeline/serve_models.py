@@ -1,4 +1,4 @@
-"""The model of a running server: opened once, exchanged when another is promoted, without a request in between failing."""
+"""The model of a running server: opened once, and exchanged when another is promoted, without a failed request."""
 
 from __future__ import annotations
 

@@ -67,9 +67,7 @@ def docs_page(model: Model, schema: Mapping[str, Any]) -> tuple[str, str]:
             told = operation.get("description", "")
             operations.append({"method": method.upper(), "path": path, "told": told, "fields": fields})
     statuses = sorted({(status, said["description"]) for status, said in _answers(schema) if status != "200"})
-    return page(
-        "docs.html.j2", [], model_looks(model), model=model.info.id, operations=operations, statuses=statuses
-    )
+    return page("docs.html.j2", [], model_looks(model), model=model.info.id, operations=operations, statuses=statuses)
 
 
 def _answers(schema: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

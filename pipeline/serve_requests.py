@@ -21,7 +21,6 @@ from pipeline.serve_schema import TextRequest
 Body = TypeVar("Body", bound=BaseModel)
 
 
-
 def json_body(model: type[BaseModel]) -> dict[str, Any]:
     """The part of an operation's schema that says which JSON it takes."""
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}
