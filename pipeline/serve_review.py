@@ -16,7 +16,6 @@ from pipeline.page_articles import article
 from pipeline.review import Review, Task, checked_name
 from pipeline.serve_pages import model_looks, page
 from pipeline.serve_requests import answer, body_of
-from pipeline.serve_schema import Text
 
 #: Decisions of one person that the page lists.
 _RECENT = 12
@@ -26,18 +25,18 @@ class StateRequest(BaseModel):
     """Who asks, and for which unit; the next one where none is named."""
 
     model_config = ConfigDict(extra="forbid")
-    annotator: Text = Field(max_length=200)
-    id: Text | None = Field(None, max_length=64)
+    annotator: str = Field(max_length=200)
+    id: str | None = Field(None, max_length=64)
 
 
 class DecideRequest(BaseModel):
     """A decision; without a label the unit is skipped."""
 
     model_config = ConfigDict(extra="forbid")
-    annotator: Text = Field(max_length=200)
-    id: Text = Field(max_length=64)
-    label: Text | None = Field(None, max_length=80)
-    note: Text | None = Field(None, max_length=4000)
+    annotator: str = Field(max_length=200)
+    id: str = Field(max_length=64)
+    label: str | None = Field(None, max_length=80)
+    note: str | None = Field(None, max_length=4000)
 
 
 class ReviewRoutes:

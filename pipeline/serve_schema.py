@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 #: Units that one request to explain may have: each costs a look through the corpus.
 MOST_EXPLAINED = 500
-
-
-def _whole(text: str) -> str:
-    """Half a surrogate pair can come out of a JSON escape, and can't be sent back."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise ValueError(f"half a surrogate pair at character {error.start}: send well-formed Unicode") from None
-    return text
-
-
-Text = Annotated[str, AfterValidator(_whole)]
 
 
 class TextRequest(BaseModel):
     """One text to classify."""
 
     model_config = ConfigDict(extra="forbid")
-    text: Text = Field(description="Plain text or Markdown.", examples=["The minister wants a deal before the spring."])
-    title: Text | None = Field(None, description="Its headline, if that does not stand in the text.", max_length=2000)
-    id: Text = Field("text", description="Comes back as `document`.", min_length=1, max_length=500)
+    text: str = Field(description="Plain text or Markdown.", examples=["The minister wants a deal before the spring."])
+    title: str | None = Field(None, description="Its headline, if that does not stand in the text.", max_length=2000)
+    id: str = Field("text", description="Comes back as `document`.", min_length=1, max_length=500)
 
 
 class ExplainRequest(BaseModel):
     """One text to explain."""
 
     model_config = ConfigDict(extra="forbid")
-    text: Text = Field(examples=["The minister wants a deal before the spring."])
-    title: Text | None = Field(None, max_length=2000)
+    text: str = Field(examples=["The minister wants a deal before the spring."])
+    title: str | None = Field(None, max_length=2000)
     index: int | None = Field(None, ge=0, le=1_000_000, description="Explain only this unit.")
     most: int = Field(12, ge=1, le=100, description="Words and cues to name; the others are summed.")
 

@@ -48,6 +48,7 @@
       row.appendChild(make("td", "n", chance.toFixed(2)));
       row.appendChild(make("td", `track l${label}`)).appendChild(make("span")).style.width = `${Math.max(1, 100 * chance)}%`;
     });
+    at("says").scrollIntoView({block: "nearest"});
   }
 
   function show(state) {
