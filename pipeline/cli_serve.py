@@ -69,11 +69,12 @@ def serve_cli(
     """
     with reported_errors():
         need_server()
-        from pipeline.serve import allowed_hosts, create_app, open_socket, run
         from pipeline.serve_guard import Limits, checked_token
+
+        asked = checked_token(host, token)  # before anything heavy is imported
+        from pipeline.serve import allowed_hosts, create_app, open_socket, run
         from pipeline.serve_models import ModelKeeper
 
-        asked = checked_token(host, token)
         listening = open_socket(host, port)
         first = model_or_train(models, model)
         keeper = ModelKeeper(models, model, first=first, corpus=corpus, said=lambda text: say(f"communique: {text}"))
@@ -143,11 +144,14 @@ def review_cli(
     if form not in FORMATS:
         usage(f"--format: unknown format '{form}'; allowed: {', '.join(FORMATS)}")
     with reported_errors():
-        from pipeline.review import Review, checked_name
-
         in_browser = not terminal and export is None and import_ is None
         if in_browser:
+            from pipeline.serve_guard import checked_token
+
             need_server()
+            token = checked_token(host, token)
+        from pipeline.review import Review, checked_name
+
         name = checked_name(annotator if annotator is not None else _login())
         target = _own_corpus(corpus, folder)
         loaded = model_or_train(models, model)
@@ -163,16 +167,14 @@ def review_cli(
             review_in_terminal(review, name, sys.stdin, sys.stdout)
             return
         from pipeline.serve import allowed_hosts, create_app, open_socket, run
-        from pipeline.serve_guard import checked_token
         from pipeline.serve_models import ModelKeeper
         from pipeline.serve_review import ReviewRoutes
 
-        asked = checked_token(host, token)
         listening = open_socket(host, port)
         # the queue was chosen by this model, so the start page stays with it too
         keeper = ModelKeeper(models, loaded.info.id, first=loaded, corpus=target)
-        hosts = allowed_hosts(host, allow_host or [], asked)
-        served = create_app(keeper, token=asked, hosts=hosts, review=ReviewRoutes(review, name))
+        hosts = allowed_hosts(host, allow_host or [], token)
+        served = create_app(keeper, token=token, hosts=hosts, review=ReviewRoutes(review, name))
         say(f"communique: review at {address(host, listening.getsockname()[1], '/review')}")
         run(served, listening)
         say("communique: stopped")

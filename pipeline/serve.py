@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -273,8 +272,8 @@ def open_socket(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
-        known = error.errno is not None and not isinstance(error, socket.gaierror)
-        reason = os.strerror(error.errno).lower() if known else (error.strerror or str(error)).lower()
+        told = error.strerror or str(error)
+        reason = told.partition(" (while")[0].lower()  # create_server names the address once more
         raise PipelineError(reason, where=f"{host}:{port}", remedy="name another with --port or --host") from error
 
 

@@ -328,7 +328,7 @@ def test_a_token_is_asked_for_where_data_is(keeper: ModelKeeper) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.4", "::", "news.example", ""])
 def test_an_address_that_others_reach_needs_a_token(host: str) -> None:
-    with pytest.raises(PipelineError, match="a token is needed .set COMMUNIQUE_TOKEN"):
+    with pytest.raises(PipelineError, match=r"a token is needed \(set COMMUNIQUE_TOKEN"):
         checked_token(host, None)
     assert checked_token(host, TOKEN) == TOKEN
 
@@ -358,7 +358,7 @@ def test_a_server_goes_by_its_own_names() -> None:
 def test_a_taken_port_is_told(tmp_path: Path) -> None:
     with (
         open_socket("127.0.0.1", 0) as first,
-        pytest.raises(PipelineError, match="address already in use .name another with --port"),
+        pytest.raises(PipelineError, match=r"address already in use \(name another with --port"),
     ):
         open_socket("127.0.0.1", first.getsockname()[1])
 

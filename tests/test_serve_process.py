@@ -50,20 +50,28 @@ def test_it_does_not_start_where_it_should_not(
     assert "Traceback" not in done.err
 
 
-def test_a_token_from_the_environment_guards_an_open_address(models: Path, small_corpus: Path) -> None:
+@pytest.fixture(scope="module")
+def guarded(models: Path, small_corpus: Path) -> Iterator[Server]:
     arguments = ["serve", "--models", models, "--corpus", small_corpus, "--host", "0.0.0.0"]
-    with Server(*arguments, env={"COMMUNIQUE_TOKEN": TOKEN}) as guarded:
-        assert guarded.post("/v1/classify", {"text": GOAL}).status_code == 401
-        right = {"Authorization": f"Bearer {TOKEN}"}
-        assert guarded.post("/v1/classify", {"text": GOAL}, headers=right).status_code == 200
-        assert TOKEN not in "".join(guarded.said)
+    with Server(*arguments, env={"COMMUNIQUE_TOKEN": TOKEN}) as made:
+        yield made
 
 
+@pytest.mark.slow
+def test_a_token_from_the_environment_guards_an_open_address(guarded: Server) -> None:
+    assert guarded.post("/v1/classify", {"text": GOAL}).status_code == 401
+    right = {"Authorization": f"Bearer {TOKEN}"}
+    assert guarded.post("/v1/classify", {"text": GOAL}, headers=right).status_code == 200
+    assert TOKEN not in "".join(guarded.said)
+
+
+@pytest.mark.slow
 def test_what_has_begun_is_answered_before_it_stops(models: Path, small_corpus: Path) -> None:
     with Server("serve", "--models", models, "--corpus", small_corpus) as stopping:
         body = json.dumps({"text": NEWS}).encode()
         with socket.create_connection(("127.0.0.1", urlsplit(stopping.url).port or 0)) as wire:
-            head = f"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            head = "POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            head += f"Content-Length: {len(body)}\r\n\r\n"
             wire.sendall(head.encode() + body[:20])
             time.sleep(0.5)
             stopping.process.terminate()
@@ -134,7 +142,7 @@ def test_nothing_that_a_fuzzer_sends_breaks_it(server: Server, mode: str) -> Non
 
         @given(case=operation.as_strategy(generation_mode=GenerationMode(mode)))
         @settings(
-            max_examples=50,
+            max_examples=50 if operation.method.upper() == "POST" else 3,
             deadline=None,
             derandomize=True,
             database=None,
@@ -195,10 +203,10 @@ def test_an_article_is_pasted_and_read_by_keyboard(tab, server: Server, models: 
     tab.keyboard.press("Control+Enter")
     tab.wait_for_selector(".u")
     predictions = load(models=models).classify(NEWS)
-    assert [text.removeprefix("x") for text in tab.locator(".u i").all_text_contents()] == [
+    assert tab.locator(".u i").all_text_contents() == [
         f" {p.label} {p.confidence:.2f}{', uncertain' if p.uncertain else ''}: " for p in predictions
     ]
-    assert tab.locator(".article p").count() == 2, "paragraphs stay paragraphs"
+    assert tab.locator(".article p:not(.meta)").count() == 2, "paragraphs stay paragraphs"
     tab.wait_for_selector("html[data-explained]")
     tab.keyboard.press("ArrowDown")
     tab.keyboard.press("Enter")
@@ -215,10 +223,10 @@ def test_a_file_is_chosen_and_one_is_dropped(tab, server: Server, tmp_path: Path
     page.write_text(f"<html><title>Talks</title><article><p>{NEWS}</p></article></html>")
     tab.goto(server.url)
     tab.set_input_files("#file", page)
-    tab.wait_for_selector("#t, .article h3")
+    tab.wait_for_selector(".article h3")
     assert tab.locator(".article h3").text_content() == "Talks"
     transfer = tab.evaluate_handle(
-        """(text) => { const moved = new DataTransfer(); moved.items.add(new File([text], "two.jsonl")); return moved; }""",
+        "(text) => { const moved = new DataTransfer(); moved.items.add(new File([text], 'two.jsonl')); return moved; }",
         json.dumps({"text": GOAL}) + "\n" + json.dumps({"text": NEWS}),
     )
     tab.dispatch_event("body", "drop", {"dataTransfer": transfer})
@@ -229,7 +237,7 @@ def test_a_file_is_chosen_and_one_is_dropped(tab, server: Server, tmp_path: Path
 @pytest.mark.browser
 def test_an_article_is_text_and_nothing_else(tab, server: Server) -> None:
     nasty = (
-        "<script>document.title = 'owned'</script> The minister <img src=x onerror=\"document.title='owned'\"> wants it. "
+        "<script>document.title = 'owned'</script> The minister <img src=x onerror=\"document.title='owned'\"> wants. "
         "\u202eThe talks</script> have \"stalled\" & 'failed'."
     )
     tab.goto(server.url)
@@ -260,22 +268,21 @@ def test_what_goes_wrong_is_said(tab, server: Server) -> None:
 
 @pytest.mark.browser
 @pytest.mark.slow
-def test_the_page_asks_for_the_token_and_keeps_it(browser, models: Path, small_corpus: Path) -> None:
-    with Server("serve", "--models", models, "--corpus", small_corpus, "--token", TOKEN) as guarded:
-        tab = browser.new_page()
-        tab.goto(guarded.url)
-        tab.fill("#text", GOAL)
-        tab.click("#go")
-        tab.wait_for_selector("#token:focus")
-        tab.keyboard.type(TOKEN)
-        tab.keyboard.press("Enter")
-        tab.wait_for_selector(".u")
-        tab.close()
+def test_the_page_asks_for_the_token_and_keeps_it(browser, guarded: Server) -> None:
+    tab = browser.new_page()
+    tab.goto(guarded.url)
+    tab.fill("#text", GOAL)
+    tab.click("#go")
+    tab.wait_for_selector("#token:focus")
+    tab.keyboard.type(TOKEN)
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector(".u")
+    tab.close()
 
-        tab = browser.new_page()
-        tab.goto(f"{guarded.url}/#token={TOKEN}")
-        tab.fill("#text", GOAL)
-        tab.click("#go")
-        tab.wait_for_selector(".u")
-        assert TOKEN not in tab.url
-        tab.close()
+    tab = browser.new_page()
+    tab.goto(f"{guarded.url}/#token={TOKEN}")
+    tab.fill("#text", GOAL)
+    tab.click("#go")
+    tab.wait_for_selector(".u")
+    assert TOKEN not in tab.url
+    tab.close()
