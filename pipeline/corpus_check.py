@@ -61,7 +61,7 @@ def check(paths: Sequence[Path], labels: LabelSet) -> tuple[list[Example], list[
         examples += rows
         found += wrong
     heldout = _heldout_files(paths)
-    found += [problem for example in examples for problem in _row_problems(example)]
+    found += [problem for example in examples for problem in row_problems(example)]
     found += _article_problems(examples, heldout)
     found += _repeated_inside(examples)
     found += _repeated_across(examples, heldout)
@@ -87,7 +87,7 @@ def _place(example: Example) -> str:
     return f"{example.file}:{example.line}"
 
 
-def _row_problems(example: Example) -> Iterator[Problem]:
+def row_problems(example: Example) -> Iterator[Problem]:
     """Problems of one row alone: emptiness, white space, odd characters, length."""
     for field in _FIELDS:
         value: str | None = getattr(example, field)

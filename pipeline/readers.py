@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import hashlib
+import io
 import os
 import re
 import stat
@@ -34,11 +35,13 @@ from pipeline.sources import (
     find,
     printable,
     reason,
+    supported,
     unreadable,
+    unsupported,
 )
 from pipeline.webpage import read_page
 
-__all__ = ["SUFFIXES", "Raw", "document_of", "fetch", "file_stem", "read", "write_texts"]
+__all__ = ["SUFFIXES", "Raw", "document_of", "fetch", "file_stem", "read", "read_bytes", "write_texts"]
 
 _SPECIAL = (
     (stat.S_ISFIFO, "a named pipe"),
@@ -111,6 +114,18 @@ def document_of(raw: Raw) -> Document | Failure:
     except PipelineError as error:
         return Failure(raw.name, str(error))
     return Document(raw.name, page.text, page.title, page.date, raw.name, page.warnings)
+
+
+def read_bytes(data: bytes, name: str, *, text_field: str = "text") -> Iterator[Document | Failure]:
+    """The documents of a file that is not on this machine's disk, such as an upload; ``name`` says its format."""
+    name = shown(name)
+    try:
+        if not supported(name):
+            raise PipelineError(unsupported(name))
+        for item in _contents(io.BytesIO(data), name, ending(name), text_field):
+            yield document_of(item) if isinstance(item, Raw) else item
+    except PipelineError as error:
+        yield Failure(name, str(error))
 
 
 def _file(found: Found, text_field: str) -> Iterator[Raw | Document | Failure]:

@@ -7,6 +7,7 @@ model is downloaded. Tokens leave this module as numpy arrays of attribute hashe
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ LONGEST_RUN = 400
 
 _COLUMNS: list[int | str] = [*ATTRIBUTES, "IDX", "LENGTH"]
 _SURROGATE = re.compile("[\ud800-\udfff]")
+#: spaCy's vocabulary is not made to be written by two threads at once.
+_TOKENISING = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +191,8 @@ def _tokenise(text: str, spans: Sequence[Span], *, lasting: bool = False) -> Tok
     text = _without_glued_marks(text, spans)
     parts, owners = [np.empty((0, len(ATTRIBUTES)), np.uint64)], [np.empty(0, np.int64)]
     for at, some in _windows(text, spans):
-        placed = _words().tokens(text[at : _after_word(text, spans[some.stop - 1].end)], lasting=lasting)
+        with _TOKENISING:
+            placed = _words().tokens(text[at : _after_word(text, spans[some.stop - 1].end)], lasting=lasting)
         unit, inside = _unit_of_token(placed.begin + at, placed.end + at, spans[some])
         parts.append(placed.attributes.compress(inside, axis=0))
         owners.append(unit[inside] + some.start)

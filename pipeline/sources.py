@@ -83,7 +83,7 @@ class _Search:
             yield from self._folder(path)
         elif self._new(path):
             if os.path.isfile(path) and not supported(path):
-                yield Failure(printable(path), _unsupported(path))
+                yield Failure(printable(path), unsupported(path))
             else:
                 yield Found(path)
 
@@ -199,7 +199,8 @@ def _matches(pattern: str) -> Iterator[str]:
             yield os.fspath(match)
 
 
-def _unsupported(path: str) -> str:
+def unsupported(path: str) -> str:
+    """What to say of a file whose name does not end as it should."""
     suffix = shown(Path(path).suffix)
     found = f"files that end in '{suffix}' are not read" if suffix else "the file name has no ending"
     return f"{found}; {_ALLOWED} (convert it to text, or send plain text to '-')"

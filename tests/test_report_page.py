@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import lxml.html
+import numpy as np
 import pytest
 from conftest import CHALLENGE, EVENT, GOAL, NEWS, Done
 
@@ -18,7 +20,7 @@ from pipeline.classify import Model
 from pipeline.page import looks
 from pipeline.page_articles import article, source_of, strongest
 from pipeline.reasons import Reasoner
-from pipeline.records import Document, Failure, Prediction, Result, Unit
+from pipeline.records import Document, Failure, Result
 from pipeline.report_page import by_time, overview, parsed_date, report_page
 
 HOSTILE = (
@@ -54,15 +56,16 @@ def units_of(page: Any) -> list[tuple[str, str]]:
 
 
 def result(*labels: str, name: str = "a.txt", when: str | None = None) -> Result:
-    units = [
-        Unit(name, n, "sentence", None, n * 30, n * 30 + 25, f"One two three four {n:06}") for n in range(len(labels))
-    ]
-    made = [
-        Prediction(unit, label, 0.5 + n / 100, n == 0, {"goal": 0.5 + n / 100, "background": 0.5 - n / 100})
-        for n, (unit, label) in enumerate(zip(units, labels, strict=True))
-    ]
-    text = "     ".join(unit.text for unit in units)
-    return Result(Document(name, text, None, when, name), tuple(made))
+    n = len(labels)
+    spans = tuple((at * 30, at * 30 + 25, "sentence", None) for at in range(n))
+    text = "     ".join(f"One two three four {at:06}" for at in range(n))
+    goal = np.array([0.5 + at / 100 for at in range(n)])
+    best = np.array([("goal", "background").index(label) for label in labels], dtype=np.int64)
+    doubtful = np.arange(n) == 0
+    probabilities = np.stack([goal, 1 - goal], axis=1)
+    return Result(
+        Document(name, text, None, when, name), spans, ("goal", "background"), best, goal, doubtful, probabilities
+    )
 
 
 # What it counts
@@ -135,7 +138,7 @@ def test_time_has_no_gaps(days: list[tuple[int, int, int]], step: str, names: li
     ],
 )
 def test_what_an_article_is_filed_under(document: Document, source: str) -> None:
-    assert source_of(Result(document, ())) == source
+    assert source_of(replace(result(), document=document)) == source
 
 
 def test_the_strongest_sentences_are_the_most_confident_each_once() -> None:
