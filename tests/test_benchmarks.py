@@ -15,7 +15,7 @@ SPEED = ROOT / "tests" / "benchmarks" / "speed.py"
 
 def speed(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(SPEED), *map(str, arguments)]
-    return subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=900, check=False)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 20
 #: spaCy's bag-of-words classifier learns from so many sentences: its speed does not hang on it.
-TEXTCAT_SENTENCES = 4000
+TEXTCAT_SENTENCES = 1500
 BATCH = 4096
 
 
