@@ -47,6 +47,14 @@ FLOORS: dict[str, list[str]] = {
     "verbs: curve": ["learning_curve", "learning_curve_picture"],
     "verbs: corpus": ["audit", "audit_table", "agreement", "agreement_text", "drift_measures", "drift", "drift_text"],
     "edges: pages": ["explain_text", "page", "page_articles", "report_page"],
+    "verbs: review": [
+        *("annotation_formats", "decisions", "review_corpus", "review_queue", "review_units", "review"),
+        *("review_exchange", "review_terminal"),
+    ],
+    "doors: serve": [
+        *("serve_guard", "serve_models", "serve_batching", "serve_metrics", "serve_pages", "serve_schema"),
+        *("serve_requests", "serve_review", "serve"),
+    ],
     "doors": [
         "component",
         "cli_base",
@@ -57,6 +65,7 @@ FLOORS: dict[str, list[str]] = {
         "cli_exchange",
         "cli_corpus",
         "cli_report",
+        "cli_serve",
         "cli",
         "__init__",
         "__main__",
