@@ -12,7 +12,7 @@ from scipy import sparse
 
 from pipeline.cues import CueMatcher
 from pipeline.records import KINDS, Example
-from pipeline.sentences import Parsed, Tokens, tokens_of
+from pipeline.sentences import Parsed, Piece, Tokens, tokens_of, tokens_of_pieces
 
 Ints = NDArray[np.int64]
 _KIND = {kind: number for number, kind in enumerate(KINDS)}
@@ -171,16 +171,24 @@ def batch_of_parsed(parsed: Sequence[Parsed]) -> Batch:
     parts = [tokens_of([]), *(one.tokens for one in parsed)]
     attributes = np.concatenate([part.attributes for part in parts])
     sizes = np.concatenate([np.diff(part.starts) for part in parts])
-    spans = [span for one in parsed for span in one.spans]
-    counts = [len(one.spans) for one in parsed]
+    return _batch(parsed, Tokens(attributes, np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)))
+
+
+def batch_of_pieces(pieces: Sequence[Piece]) -> Batch:
+    """The batch of pieces of documents, tokenised all at once; each counts as a document."""
+    return _batch(pieces, tokens_of_pieces(pieces))
+
+
+def _batch(parts: Sequence[Parsed | Piece], tokens: Tokens) -> Batch:
+    spans = [span for one in parts for span in one.spans]
     heading_texts, headings, sections = _headings([span.section for span in spans], lasting=False)
     return Batch(
-        tokens=Tokens(attributes, np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)),
+        tokens=tokens,
         kinds=np.array([_KIND[span.kind] for span in spans], dtype=np.int64),
-        documents=np.repeat(np.arange(len(parsed)), counts),
+        documents=np.repeat(np.arange(len(parts)), [len(one.spans) for one in parts]),
         headings=headings,
         sections=sections,
-        texts=tuple(one.document.text[span.start : span.end] for one in parsed for span in one.spans),
+        texts=tuple(one.document.text[span.start : span.end] for one in parts for span in one.spans),
         heading_texts=heading_texts,
     )
 

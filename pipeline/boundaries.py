@@ -101,13 +101,22 @@ def sentence_spans(text: str, start: int, end: int, *, speaker: bool = True) -> 
         spans.append((start, opening.end()))
         start = _skip_space(text, opening.end())
     for match in _CANDIDATE.finditer(text, start, end):
-        stop = match.end()
-        if stop < end and _ends_sentence(text, start, match):
+        at, stop = match.span()
+        if stop < end and (_plainly_ends(text, start, at, stop) or _ends_sentence(text, start, match)):
             gap = max(match.start(1), match.start(2))
             spans.append((start, gap if gap >= 0 else stop))
             start = stop
     spans.append((start, end))
     return spans
+
+
+def _plainly_ends(text: str, start: int, at: int, stop: int) -> bool:
+    """Whether a full stop with one space stands behind six letters: too long a word for an abbreviation, but one.
+
+    The commonest end of a sentence; :func:`_ends_sentence` says the same of it, in more steps.
+    """
+    word = text[at - 6 : at]
+    return stop - at == 2 and text[at] == "." and at - 6 >= start and word.isalpha() and word != "Messrs"
 
 
 def _skip_space(text: str, at: int) -> int:

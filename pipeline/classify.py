@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import registry
-from pipeline.batches import batch_of_parsed
+from pipeline.batches import batch_of_pieces
 from pipeline.combined import CombinedClassifier
 from pipeline.model import UnitClassifier
 from pipeline.places import models_folder
 from pipeline.probe import check_probe
 from pipeline.readers import read
 from pipeline.records import Document, Failure, ModelInfo, PipelineError, Prediction, Result
-from pipeline.sentences import Parsed, parse_in_slices
+from pipeline.sentences import Piece, cut
 
 #: Documents are classified together until they hold this many units: numpy is quick on many at once.
 BATCH_UNITS = 4096
@@ -45,11 +45,11 @@ class Model:
 
     def classify_documents(self, documents: Iterable[Document | Failure]) -> Iterator[Result | Failure]:
         """Results in the order of the documents; a failure passes through in its place."""
-        waiting: list[Parsed | Failure] = []
+        waiting: list[Piece | Failure] = []
         done: list[Result] = []  # the pieces so far of the document at hand
         units = 0
         for document in documents:
-            for piece in [document] if isinstance(document, Failure) else parse_in_slices(document):
+            for piece in [document] if isinstance(document, Failure) else cut(document):
                 waiting.append(piece)
                 units += 0 if isinstance(piece, Failure) else len(piece.spans)
                 if units >= BATCH_UNITS:
@@ -96,7 +96,7 @@ class Model:
                 remedy="give on_failure= to handle them one by one",
             )
 
-    def _results(self, items: Sequence[Parsed | Failure], pieces: list[Result]) -> Iterator[Result | Failure]:
+    def _results(self, items: Sequence[Piece | Failure], pieces: list[Result]) -> Iterator[Result | Failure]:
         """Results of what is complete; ``pieces`` of a document that goes on are kept for the next call."""
         scored = self._scored([item for item in items if not isinstance(item, Failure)])
         for item in items:
@@ -108,18 +108,18 @@ class Model:
                 yield _joined(pieces)
                 pieces.clear()
 
-    def _scored(self, parsed: Sequence[Parsed]) -> Iterator[Result]:
+    def _scored(self, pieces: Sequence[Piece]) -> Iterator[Result]:
         """A Result for each piece of a document, without the units that it holds only as context."""
         labels = tuple(self.classifier.labels)
         probabilities, uncertain = np.zeros((0, len(labels))), np.zeros(0, dtype=bool)
-        if any(one.spans for one in parsed):
-            batch = batch_of_parsed(parsed)
+        if any(one.spans for one in pieces):
+            batch = batch_of_pieces(pieces)
             probabilities = rounded(self.classifier.predict_proba(batch))
             uncertain = self.classifier.uncertain(batch, probabilities)
         best = probabilities.argmax(axis=1)
         confidence = probabilities[np.arange(len(best)), best]
         at = 0
-        for one in parsed:
+        for one in pieces:
             mine = slice(at + one.context, at + len(one.spans))
             at = mine.stop
             columns = best[mine], confidence[mine], uncertain[mine], probabilities[mine]

@@ -23,14 +23,16 @@ from spacy.tokens import Doc
 
 from pipeline.outline import Span, find_spans
 from pipeline.records import Document, Unit
-from pipeline.words import Taken, WordCache
+from pipeline.words import Taken, WordCache, expand
+
+Ints = NDArray[np.int64]
 
 #: Columns of ``Tokens.attributes``, by their spaCy names.
 ATTRIBUTES = ("NORM", "SHAPE", "SUFFIX", "ORTH")
 COMPONENT = "communique_sentences"
 
 #: Characters that are tokenised at once. It bounds memory; offsets and tokens do not depend on it.
-CHUNK = 200_000
+CHUNK = 2**16
 #: Units of a piece of a long document.
 SLICE = 4096
 #: Words whose tokens are kept, per process (about 0.5 kB each).
@@ -39,6 +41,7 @@ KEPT_WORDS = 50_000
 LONGEST_RUN = 400
 
 _COLUMNS: list[int | str] = [*ATTRIBUTES, "IDX", "LENGTH"]
+_NONE = np.empty(0, dtype=np.int64)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: spaCy's vocabulary is not made to be written by two threads at once.
 _TOKENISING = threading.RLock()
@@ -63,19 +66,12 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A document with its units, in order, their tokens, and its title if it has one.
-
-    A piece of a long document begins at the unit with index ``first``; its first ``context`` units belong to the
-    piece before it, and stand here as neighbours only. ``last`` says that no further piece follows.
-    """
+    """A document with its units, in order, their tokens, and its title if it has one."""
 
     document: Document
     spans: tuple[Span, ...]
     tokens: Tokens
     title: str | None
-    first: int = 0
-    context: int = 0
-    last: bool = True
 
     @property
     def units(self) -> tuple[Unit, ...]:
@@ -83,8 +79,22 @@ class Parsed:
         name, text = self.document.id, self.document.text
         return tuple(
             Unit(name, index, kind, section, start, end, text[start:end])
-            for index, (start, end, kind, section) in enumerate(self.spans, self.first)
+            for index, (start, end, kind, section) in enumerate(self.spans)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Units of a document that stand together, without their tokens.
+
+    The first ``context`` units belong to the piece before, and stand here as neighbours only. ``last`` says that no
+    further piece of the document follows.
+    """
+
+    document: Document
+    spans: tuple[Span, ...]
+    context: int = 0
+    last: bool = True
 
 
 @lru_cache(maxsize=1)
@@ -113,7 +123,8 @@ class SentenceBoundaries:
         spans, _ = find_spans(doc.text)
         columns = np.asarray(doc.to_array(["IDX", "LENGTH", "IS_SPACE"]), dtype=np.int64)
         begin, space = columns[:, 0], columns[:, 2].astype(bool)
-        unit, inside = _unit_of_token(begin, begin + columns[:, 1], spans)
+        starts, ends = (np.array([span[side] for span in spans], dtype=np.int64) for side in (0, 1))
+        unit, inside = _unit_of_token(begin, begin + columns[:, 1], starts, ends)
         sentence = np.maximum.accumulate(np.where(inside | space, unit, unit + 1))
         first = np.diff(sentence, prepend=sentence[0] - 1) > 0
         for token, starts in zip(doc, first.tolist(), strict=True):
@@ -128,21 +139,8 @@ def parse(document: Document) -> Parsed:
     and have no white space at either end. A unit has no tokens only where it is part of one.
     """
     spans, heading = find_spans(document.text, document.title)
-    return Parsed(document, tuple(spans), _tokenise(document.text, spans), document.title or heading)
-
-
-def parse_in_slices(document: Document) -> Iterator[Parsed]:
-    """As :func:`parse`, but a long document in pieces of some ``SLICE`` units, each with the unit before it.
-
-    The tokens of only one piece are in memory at a time. ``Parsed.first`` is the index of its first unit.
-    """
-    spans, heading = find_spans(document.text, document.title)
-    title = document.title or heading
-    for first in range(0, max(len(spans), 1), SLICE):
-        before = min(first, 1)
-        some = spans[first - before : first + SLICE]
-        last = first + SLICE >= len(spans)
-        yield Parsed(document, tuple(some), _tokenise(document.text, some), title, first - before, before, last)
+    piece = Piece(document, tuple(spans))
+    return Parsed(document, piece.spans, tokens_of_pieces([piece]), document.title or heading)
 
 
 def parse_many(documents: Iterable[Document]) -> Iterator[Parsed]:
@@ -150,16 +148,40 @@ def parse_many(documents: Iterable[Document]) -> Iterator[Parsed]:
     return map(parse, documents)
 
 
+def cut(document: Document) -> Iterator[Piece]:
+    """The units of a document without their tokens, in pieces of ``SLICE`` units at most, each with the one before."""
+    spans, _ = find_spans(document.text, document.title)
+    for first in range(0, max(len(spans), 1), SLICE):
+        context = min(first, 1)
+        some = tuple(spans[first - context : first + SLICE])
+        yield Piece(document, some, context, first + SLICE >= len(spans))
+
+
+def tokens_of_pieces(pieces: Sequence[Piece]) -> Tokens:
+    """Tokens of the units of pieces of documents, one piece after the other."""
+    texts, starts, ends = [], [_NONE], [_NONE]
+    at = 0
+    for piece in pieces:
+        if not piece.spans:
+            continue
+        text = piece.document.text
+        begin = _before_word(text, piece.spans[0].start)
+        text = _without_glued_marks(text, piece.spans)[begin : _after_word(text, piece.spans[-1].end)]
+        starts.append(np.array([span.start for span in piece.spans]) + (at - begin))
+        ends.append(np.array([span.end for span in piece.spans]) + (at - begin))
+        texts.append(text)
+        at += len(text) + 1
+    return _tokenise("\n".join(texts), np.concatenate(starts), np.concatenate(ends), lasting=False)
+
+
 def tokens_of(texts: Sequence[str], *, lasting: bool = True) -> Tokens:
     """Tokenise texts that are units already (corpus rows), each alone: one unit per text, in order.
 
     ``lasting`` keeps the strings of all words for :func:`string_of`: for a corpus, not for text without end.
     """
-    spans, at = [], 0
-    for text in texts:
-        spans.append(Span(at, at + len(text), "sentence", None))
-        at += len(text) + 1
-    return _tokenise("\n".join(texts), spans, lasting=lasting)
+    sizes = np.array([len(text) for text in texts], dtype=np.int64)
+    starts = np.cumsum(sizes + 1) - sizes - 1
+    return _tokenise("\n".join(texts), starts, starts + sizes, lasting=lasting)
 
 
 def hash_of(string: str) -> int:
@@ -172,45 +194,35 @@ def string_of(key: int) -> str:
     return blank_english().vocab.strings[int(key)]
 
 
-def _unit_of_token(
-    begin: NDArray[np.int64], end: NDArray[np.int64], spans: Sequence[Span]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _unit_of_token(begin: Ints, end: Ints, starts: Ints, ends: Ints) -> tuple[Ints, NDArray[np.bool_]]:
     """For each token the unit it ends in (or the last one before it; -1 before the first), and whether it is inside.
 
-    A token that reaches over the start of a unit belongs to that unit.
+    ``begin`` and ``end`` are of the tokens, ``starts`` and ``ends`` of the units. A token that reaches over the start
+    of a unit belongs to that unit.
     """
-    starts = np.fromiter((span.start for span in spans), np.int64, len(spans))
-    ends = np.fromiter((span.end for span in spans), np.int64, len(spans))
     unit = np.searchsorted(starts, end - 1, side="right") - 1
-    inside = (unit >= 0) & (begin < ends[unit]) if len(spans) else np.zeros(len(begin), bool)
+    inside = (unit >= 0) & (begin < ends[unit]) if len(starts) else np.zeros(len(begin), bool)
     return unit, inside
 
 
-def _tokenise(text: str, spans: Sequence[Span], *, lasting: bool = False) -> Tokens:
-    """Tokens of the units at ``spans``, which are in order; what stands between them is left out."""
-    text = _without_glued_marks(text, spans)
-    parts, owners = [np.empty((0, len(ATTRIBUTES)), np.uint64)], [np.empty(0, np.int64)]
-    for at, some in _windows(text, spans):
-        with _TOKENISING:
-            placed = _words().tokens(text[at : _after_word(text, spans[some.stop - 1].end)], lasting=lasting)
-        unit, inside = _unit_of_token(placed.begin + at, placed.end + at, spans[some])
-        parts.append(placed.attributes.compress(inside, axis=0))
-        owners.append(unit[inside] + some.start)
-    starts = np.searchsorted(np.concatenate(owners), np.arange(len(spans) + 1))
-    return Tokens(np.concatenate(parts), starts.astype(np.int64, copy=False))
-
-
-def _windows(text: str, spans: Sequence[Span]) -> Iterator[tuple[int, slice]]:
-    """Stretches of units that are tokenised together, and where each begins.
-
-    A stretch begins where the one before it has ended, or a word that reaches into both would count twice.
-    """
+def _tokenise(text: str, starts: Ints, ends: Ints, *, lasting: bool) -> Tokens:
+    """Tokens of the units at ``starts`` to ``ends``, which are in order; what stands between them is left out."""
+    parts, owners = [np.empty((0, len(ATTRIBUTES)), np.uint64)], [_NONE]
     at = first = 0
-    for index in range(1, len(spans) + 1):
-        last = index == len(spans)
-        if last or (spans[index].start - spans[first].start >= CHUNK and text[spans[index].start - 1].isspace()):
-            yield (at if first else _before_word(text, spans[0].start)), slice(first, index)
-            at, first = (0, index) if last else (spans[index].start, index)
+    while first < len(starts):
+        # a stretch ends before white space, or a word that reaches over its end would count twice
+        last = int(np.searchsorted(starts, at + CHUNK))
+        while last < len(starts) and (last == first or not text[starts[last] - 1].isspace()):
+            last += 1
+        stop = int(starts[last]) if last < len(starts) else len(text)
+        with _TOKENISING:
+            placed = _words().tokens(text[at:stop], lasting=lasting)
+        unit, inside = _unit_of_token(placed.begin + at, placed.end + at, starts[first:last], ends[first:last])
+        parts.append(placed.attributes.compress(inside, axis=0))
+        owners.append(unit[inside] + first)
+        at, first = stop, last
+    counts = np.bincount(np.concatenate(owners), minlength=len(starts))
+    return Tokens(np.concatenate(parts), np.concatenate(([0], np.cumsum(counts))).astype(np.int64, copy=False))
 
 
 def _before_word(text: str, at: int) -> int:
@@ -251,16 +263,18 @@ def _take_apart(words: Sequence[str], keep: bool) -> Taken:
 
 
 def _taken(tokenizer: Any, words: Sequence[str]) -> Taken:
-    pieces, shift, owner = [], [], []
-    for number, word in enumerate(words):
-        for at in range(0, len(word), LONGEST_RUN):
-            pieces.append(_SURROGATE.sub("\ufffd", word[at : at + LONGEST_RUN]))
-            shift.append(at)
-            owner.append(number)
-    columns = np.asarray(tokenizer(" ".join(pieces)).to_array(_COLUMNS), dtype=np.uint64)
-    begins = np.concatenate(([0], np.cumsum([len(piece) + 1 for piece in pieces])))[:-1]
-    token = columns[:, -2].astype(np.int64)
-    piece = np.searchsorted(begins, token, side="right") - 1
-    begin = token - begins[piece] + np.array(shift)[piece]
-    end = begin + columns[:, -1].astype(np.int64)
-    return Taken(columns[:, : len(ATTRIBUTES)], begin, end, np.bincount(np.array(owner)[piece], minlength=len(words)))
+    cuts = [(number, at) for number, word in enumerate(words) for at in range(0, len(word), LONGEST_RUN)]
+    owner, shift = np.array(cuts, dtype=np.int64).T
+    pieces = [_SURROGATE.sub("\ufffd", words[number][at : at + LONGEST_RUN]) for number, at in cuts]
+    place = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}  # a long run repeats itself
+    columns = np.asarray(tokenizer(" ".join(place)).to_array(_COLUMNS), dtype=np.uint64)
+    begins = np.cumsum([0, *(len(piece) + 1 for piece in place)])[:-1]
+    at, size = columns[:, -2].astype(np.int64), columns[:, -1].astype(np.int64)
+    counts = np.bincount(np.searchsorted(begins, at, side="right") - 1, minlength=len(place))
+    which = np.array([place[piece] for piece in pieces])
+    rows = expand((np.cumsum(counts) - counts)[which], counts[which])
+    piece = np.repeat(np.arange(len(pieces)), counts[which])
+    begin = at[rows] - begins[which][piece] + shift[piece]
+    return Taken(
+        columns[rows, : len(ATTRIBUTES)], begin, begin + size[rows], np.bincount(owner[piece], minlength=len(words))
+    )

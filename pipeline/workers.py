@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -179,16 +181,24 @@ def _configured(backend: Backend, source: ModelSource) -> Iterator[None]:
     from joblib import parallel_config
 
     if backend.name == "loky":
-        with parallel_config(backend="loky", inner_max_num_threads=1, initializer=_quiet):
+        with parallel_config(backend="loky", inner_max_num_threads=1, initializer=_attend):
             yield
         return
     with _client(backend.scheduler) as client, parallel_config(backend="dask", client=client, scatter=[source]):
         yield
 
 
-def _quiet() -> None:
-    """In a worker: Ctrl-C reaches the whole group of processes, and the main one ends its workers itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _attend() -> None:
+    """In a worker: leave Ctrl-C to the main process, which ends its workers itself, and end when that one is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches the whole group of processes
+    main = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == main:
+            time.sleep(1)
+        os._exit(1)  # killed: nobody waits for a result, and loky would wait for work for minutes
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

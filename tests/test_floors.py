@@ -17,13 +17,12 @@ FLOORS: dict[str, list[str]] = {
         *("decoding", "webpage", "compressed", "lines", "rows", "parquet_in", "sources", "archives", "readers"),
     ],
     "edges: corpus": ["corpus_labels", "corpus_similar", "corpus_format", "corpus_rows", "corpus_check", "corpus"],
-    "edges: units": ["words", "blocks", "boundaries", "outline", "sentences"],
+    "edges: units": ["keys", "words", "blocks", "boundaries", "outline", "sentences"],
     "edges: output": [
         *("report", "parquet_out", "output", "places", "render", "journal", "chunks", "summary", "sinks"),
         "corpus_edit",
     ],
     "learning": [
-        "keys",
         "lexicon",
         "cues",
         "structure",
