@@ -21,6 +21,7 @@ from pipeline.model import (
     UnitClassifier,
     grouped_folds,
     label_weights,
+    lengths,
 )
 
 if TYPE_CHECKING:
@@ -36,16 +37,17 @@ def pairs_of(batch: Batch) -> list[Pair]:
     return [(batch.heading_texts[section], text) for section, text in zip(batch.sections, batch.texts, strict=True)]
 
 
-def best_share(dense: Floats, sparse: Floats, y: Ints) -> tuple[float, TemperatureScaling]:
+def best_share(dense: Floats, sparse: Floats, y: Ints, n_tokens: Ints) -> tuple[float, TemperatureScaling]:
     """The encoder's share of the sum of both scores, and the calibration of that sum, by likelihood.
 
-    ``dense`` and ``sparse`` are the scores of the encoder and of the sparse model, of shape (n, n_labels).
+    ``dense`` and ``sparse`` are the scores of the encoder and of the sparse model, of shape (n, n_labels);
+    ``n_tokens`` (n,) are the lengths of the units.
     """
 
     def loss(share: float) -> tuple[float, float, TemperatureScaling]:
         scores = share * dense + (1 - share) * sparse
-        scaling = TemperatureScaling.fit(scores, y)
-        truth = scaling(scores)[np.arange(len(y)), y]
+        scaling = TemperatureScaling.fit(scores, y, n_tokens)
+        truth = scaling(scores, n_tokens)[np.arange(len(y)), y]
         return float(-np.log(np.maximum(truth, 1e-12)).sum()), share, scaling
 
     _, share, scaling = min((loss(float(share)) for share in _SHARES), key=lambda found: found[:2])
@@ -161,8 +163,9 @@ class CombinedClassifier(UnitClassifier):
         sparse = self._fit_fold(batch, target, train, back)
         encoder.fit([states[row] for row in train], target[train], weight[train], schedule, progress)
         dense = encoder.scores([pairs[row] for row in back])
-        self.share_, self.scaling_ = best_share(dense, sparse, target[back])
-        self.thresholds_ = self._thresholds(self.scaling_(self._sum(dense, sparse)), target[back])
+        n_tokens = lengths(batch)[back]
+        self.share_, self.scaling_ = best_share(dense, sparse, target[back], n_tokens)
+        self.thresholds_ = self._thresholds(self.scaling_(self._sum(dense, sparse), n_tokens), target[back])
         self.pipeline_ = self._fit_pipeline(batch, target)
         self.learnt_ = encoder.fit(states, target, weight, schedule, progress)
         self._opened = encoder

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 from sklearn.base import clone
 
 from pipeline.batches import Batch, batch_of_examples
@@ -19,6 +21,8 @@ from pipeline.scores import evaluation_of
 
 #: ``source`` of a corpus row whose sentence was written with its label in mind.
 COMPOSED = "composed"
+#: Fewer corpus files than this are too few to leave whole ones out of a fit.
+LEAST_SOURCES = 10
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -29,6 +33,21 @@ def article_groups(examples: Sequence[Example]) -> Ints:
     group_of = near_duplicate_groups(examples)
     _, numbers = np.unique([str(group_of[example.article]) for example in examples], return_inverse=True)
     return np.asarray(numbers, dtype=np.int64)
+
+
+def source_groups(examples: Sequence[Example]) -> Ints:
+    """A group number for each unit: its corpus file, and with it all files that share an article or near-duplicates.
+
+    Calibration on whole files shows the scores on text of another origin, which is what a user's news is. Where
+    fewer than ``LEAST_SOURCES`` groups come of it, they are the groups of :func:`article_groups`.
+    """
+    articles = article_groups(examples)
+    _, files = np.unique([example.file for example in examples], return_inverse=True)
+    n_articles = int(articles.max()) + 1
+    size = n_articles + int(files.max()) + 1
+    links = sparse.coo_matrix((np.ones(len(files)), (articles, files + n_articles)), shape=(size, size))
+    sources = connected_components(links, directed=False)[1][articles]
+    return np.asarray(sources, dtype=np.int64) if len(np.unique(sources)) >= LEAST_SOURCES else articles
 
 
 def _label_numbers(examples: Sequence[Example], labels: Sequence[str], where: str) -> Ints:
@@ -53,12 +72,12 @@ def _fold_probabilities(
     classifier: UnitClassifier,
     batch: Batch,
     y: NDArray[np.str_],
-    groups: Ints,
+    sources: Ints,
     chosen: NDArray[np.bool_],
     train: Ints,
     test: Ints,
 ) -> tuple[Floats, list[float]]:
-    classifier.fit(batch.take(train), list(y[train]), groups[train], chosen[train])
+    classifier.fit(batch.take(train), list(y[train]), sources[train], chosen[train])
     return classifier.predict_proba(batch.take(test)), [classifier.thresholds_[label] for label in classifier.labels]
 
 
@@ -82,12 +101,12 @@ def cross_validate(
             "cross-validation needs units of at least three articles that share no near-duplicates",
             remedy="add corpus files of other articles",
         )
-    batch, chosen = batch_of_examples(examples), natural(examples)
+    batch, chosen, sources = batch_of_examples(examples), natural(examples), source_groups(examples)
     y = np.array([example.label for example in examples])
     true = _label_numbers(examples, classifier.labels, "cross-validation")
     folds = grouped_folds(true, groups, n_splits, classifier.random_state)
     parts = Parallel(n_jobs=n_jobs)(
-        delayed(_fold_probabilities)(clone(classifier).set_params(n_jobs=1), batch, y, groups, chosen, train, test)
+        delayed(_fold_probabilities)(clone(classifier).set_params(n_jobs=1), batch, y, sources, chosen, train, test)
         for train, test in folds
     )
     probabilities = np.zeros((len(y), len(classifier.labels)))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from pipeline.batches import Batch
+from pipeline.lexicon import load_lexicon
 from pipeline.model import Floats, Ints, UnitClassifier
 from pipeline.sentences import ATTRIBUTES, Tokens, string_of
 
@@ -218,6 +219,11 @@ def _place(group: str) -> tuple[int, str]:
     if group in _GROUPS:
         return _GROUPS.index(group), ""
     return (20 + ends.index(group), "") if group in ends else (10, group)
+
+
+def cue_meanings() -> dict[str, str]:
+    """What each group of cues stands for, by its readable name, in the words of the lexicon."""
+    return {_readable(group.name): group.about for group in load_lexicon()}
 
 
 def _readable(name: str) -> str:

@@ -44,7 +44,7 @@ DARK = {
     "hit": "#6a5200",
 }
 #: How much of a label's colour its tint has, on a light page and on a dark one; less for background.
-_TINT = {"light": 0.22, "dark": 0.36}
+_TINT = {"light": 0.22, "dark": 0.34}
 _FAINT = {"light": 0.09, "dark": 0.14}
 _COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
 _GREY = "#767676"

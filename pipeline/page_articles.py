@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.blocks import find_blocks
 from pipeline.classify import Result
+from pipeline.explain import cue_meanings
 from pipeline.page import Look
 from pipeline.precedents import Precedent
 from pipeline.reasons import Reasons
@@ -19,6 +20,8 @@ from pipeline.records import KINDS, Prediction
 
 #: How many words and cues of an explanation a page shows; the others are summed.
 MOST_TERMS = 6
+#: A shorter unit says too little by itself to stand for its label.
+FEWEST_WORDS = 5
 #: What one is in the numbers of a page: probabilities have six decimals, contributions three.
 PROBABILITY, CONTRIBUTION = 1_000_000, 1_000
 
@@ -32,6 +35,7 @@ class Sentence:
     letter: str
     uncertain: bool
     said: str
+    chance: str
     text: str
 
 
@@ -91,8 +95,15 @@ def _paragraphs(result: Result, looks: Sequence[Look], index: dict[str, int]) ->
         while at < len(ends) - 1 and ends[at] <= unit.start:
             at += 1
         look = looks[index[prediction.label]]
-        said = f"{prediction.label} {prediction.confidence:.2f}{', uncertain' if prediction.uncertain else ''}"
-        sentence = Sentence(number, index[prediction.label], look.letter, prediction.uncertain, said, unit.text)
+        sentence = Sentence(
+            number=number,
+            label=index[prediction.label],
+            letter=look.letter,
+            uncertain=prediction.uncertain,
+            said=f"{prediction.label}{', uncertain' if prediction.uncertain else ''}",
+            chance=f"{prediction.confidence:.2f}",
+            text=unit.text,
+        )
         same = unit.kind == "bullet" or (unit.kind == "sentence" and at == last)
         if paragraphs and paragraphs[-1].kind == unit.kind and same:
             paragraphs[-1].sentences.append(sentence)
@@ -150,7 +161,14 @@ class PageData:
     def why_block(self) -> dict[str, Any]:
         """What the details of a sentence need."""
         precedents = [[self.labels_index(one.label), one.label, one.where, one.text] for one in self._precedents]
-        return {"terms": [list(term) for term in self._terms], "precedents": precedents, "why": self.why}
+        named = {name.rpartition(": ")[2] for group, name, _ in self._terms if group in ("cue", "context")}
+        about = {name: text for name, text in cue_meanings().items() if name in named}
+        return {
+            "terms": [list(term) for term in self._terms],
+            "about": about,
+            "precedents": precedents,
+            "why": self.why,
+        }
 
     def labels_index(self, label: str) -> int:
         """The number of a label; -1 for one that the model does not know."""
@@ -184,11 +202,11 @@ class Example:
 
 
 def strongest(articles: Iterable[tuple[Article, Result]], looks: Sequence[Look], most: int = 5) -> list[list[Example]]:
-    """For each label its most confident sentences, each text once."""
+    """For each label its most confident sentences and items of some length, each text once."""
     found: dict[str, dict[str, Example]] = {look.name: {} for look in looks}
     for one, result in articles:
         for number, prediction in enumerate(result.predictions):
             example = Example(prediction.confidence, one.number, number, prediction.unit.text)
-            if prediction.unit.kind != "heading":
+            if prediction.unit.kind != "heading" and len(example.text.split()) >= FEWEST_WORDS:
                 found[prediction.label].setdefault(example.text, example)
     return [sorted(found[look.name].values(), key=lambda example: -example.probability)[:most] for look in looks]

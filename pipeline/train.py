@@ -16,7 +16,7 @@ from pipeline.batches import batch_of_examples
 from pipeline.combined import CombinedClassifier
 from pipeline.corpus import Corpus, LabelSet, load_corpus
 from pipeline.encoder_base import DEFAULT_ENCODER, find_base
-from pipeline.evaluate import article_groups, cross_validate, evaluate, natural
+from pipeline.evaluate import article_groups, cross_validate, evaluate, natural, source_groups
 from pipeline.features import UnitFeatures
 from pipeline.model import UnitClassifier
 from pipeline.places import corpus_folder, writable_models_folder
@@ -112,7 +112,8 @@ def train(
     progress(f"fitting on {len(data.train)} units")
     labels = [example.label for example in data.train]
     told = {"progress": progress} if isinstance(classifier, CombinedClassifier) else {}
-    classifier.fit(batch_of_examples(data.train), labels, groups, natural(data.train), **told)
+    sources = source_groups(data.train)
+    classifier.fit(batch_of_examples(data.train), labels, sources, natural(data.train), **told)
     timings["fit"] = round(time.perf_counter() - started, 1)
     heldout = evaluate(classifier, data.heldout)[0] if data.heldout else None
     classifier.set_params(n_jobs=1)

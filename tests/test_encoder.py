@@ -162,8 +162,8 @@ def test_the_share_goes_to_the_one_that_knows() -> None:
     y = draw.integers(0, 3, size=300)
     right = np.log(np.full((300, 3), 0.1) + 0.7 * np.eye(3)[(y + (draw.random(300) < 0.2)) % 3])
     noise = np.log(draw.dirichlet(np.ones(3), size=300))
-    assert best_share(right, noise, y)[0] > 0.8
-    assert best_share(noise, right, y)[0] < 0.2
+    assert best_share(right, noise, y, np.full(len(y), 20))[0] > 0.8
+    assert best_share(noise, right, y, np.full(len(y), 20))[0] < 0.2
 
 
 def test_half_of_the_chosen_articles_is_held_back() -> None:

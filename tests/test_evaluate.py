@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from pipeline import evaluate as module
 from pipeline import features
 from pipeline.batches import Batch, batch_of_examples
-from pipeline.evaluate import article_groups, cross_validate, evaluate, evaluate_files
+from pipeline.evaluate import article_groups, cross_validate, evaluate, evaluate_files, source_groups
 from pipeline.lexicon import Group
 from pipeline.model import UnitClassifier
 from pipeline.records import Example, PipelineError
@@ -144,6 +145,23 @@ def test_near_duplicates_share_a_group_wherever_their_articles_stand() -> None:
     rows = [example("a", same, "goal"), example("b", "something else", "goal"), example("c", same + " today", "goal")]
     groups = article_groups([*rows, example("a", "more of the first", "goal")])
     assert groups[0] == groups[2] == groups[3] != groups[1]
+
+
+def test_calibration_leaves_whole_files_out_where_there_are_enough() -> None:
+    def row(file: int, article: str, text: str = "") -> Example:
+        return replace(example(article, text or f"words of {article} in {file}", "goal"), file=f"{file}.jsonl")
+
+    rows = [row(file, f"{file}-{part}") for file in range(12) for part in "ab"]
+    groups = source_groups(rows)
+    assert len(set(groups.tolist())) == 12
+    assert (groups[::2] == groups[1::2]).all()
+    # an article in two files ties them
+    tied = source_groups([*rows, row(3, "7-a")])
+    assert tied[6] == tied[14] == tied[-1]
+    assert len(set(tied.tolist())) == 11
+    # and a few files are no sources
+    few = [row(0, f"article {number}") for number in range(5)] + [row(1, "other")]
+    assert source_groups(few).tolist() == article_groups(few).tolist()
 
 
 # scores

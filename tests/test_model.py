@@ -78,23 +78,41 @@ def test_scaling_recovers_the_temperature() -> None:
     rng = np.random.default_rng(0)
     truth = rng.normal(0, 2, (20_000, 3))
     y = (truth + rng.gumbel(size=truth.shape)).argmax(axis=1)  # drawn from softmax(truth)
-    assert TemperatureScaling.fit(truth * 2.5, y).temperature == pytest.approx(2.5, rel=0.05)
+    found = TemperatureScaling.fit(truth * 2.5, y, np.tile([5, 20, 50, 20], 5_000))
+    assert found.temperature == pytest.approx(2.5, rel=0.05)
+    assert found.slope == pytest.approx(0.0, abs=0.05)
+
+
+def test_scaling_recovers_that_longer_units_are_less_certain() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(0, 2, (20_000, 3))
+    y = (truth + rng.gumbel(size=truth.shape)).argmax(axis=1)
+    n_tokens = rng.integers(3, 60, 20_000)
+    scores = truth * ((n_tokens / 20) ** 0.4)[:, None]
+    found = TemperatureScaling.fit(scores, y, n_tokens)
+    assert found.slope == pytest.approx(0.4, abs=0.05)
+    probabilities = found(np.ones((2, 3)) * [2.0, 0.0, 0.0], np.array([5, 50]))
+    assert probabilities[0, 0] > probabilities[1, 0] + 0.1
 
 
 def test_scaling_of_scores_that_say_nothing_stays_finite() -> None:
     scores = np.full((10, 3), -20.0)
     scores[:, 0] = 0.0
-    found = TemperatureScaling.fit(scores, np.zeros(10, dtype=int))
-    assert np.isfinite(found.temperature)
-    assert found(scores)[:, 0].min() > 0.99
+    found = TemperatureScaling.fit(scores, np.zeros(10, dtype=int), np.full(10, 12))
+    assert np.isfinite([found.temperature, found.slope]).all()
+    assert found(scores, np.full(10, 12))[:, 0].min() > 0.99
 
 
 @given(
     st.lists(st.lists(st.floats(-50, 50), min_size=3, max_size=3), min_size=1, max_size=5),
     st.floats(0.1, 10),
+    st.floats(-1, 1),
+    st.integers(0, 500),
 )
-def test_scaled_rows_sum_to_one_and_keep_their_order(scores: list[list[float]], temperature: float) -> None:
-    found = TemperatureScaling(temperature)(np.array(scores))
+def test_scaled_rows_sum_to_one_and_keep_their_order(
+    scores: list[list[float]], temperature: float, slope: float, length: int
+) -> None:
+    found = TemperatureScaling(temperature, slope)(np.array(scores), np.full(len(scores), length))
     assert found.sum(axis=1) == pytest.approx(np.ones(len(scores)))
     assert (found >= 0).all()
     best = np.array(scores).argmax(axis=1)
@@ -103,7 +121,7 @@ def test_scaled_rows_sum_to_one_and_keep_their_order(scores: list[list[float]], 
 
 def test_scaling_without_parameters_is_softmax() -> None:
     scores = np.array([[1.0, 2.0], [0.0, -1.0]])
-    np.testing.assert_allclose(TemperatureScaling()(scores), softmax(scores, axis=1))
+    np.testing.assert_allclose(TemperatureScaling()(scores, np.array([7, 40])), softmax(scores, axis=1))
 
 
 # weights and thresholds

@@ -66,7 +66,7 @@ def _files(folder: Path, suffixes: Sequence[str] = ()) -> set[str]:
 def test_the_wheel_holds_the_code_the_corpus_and_the_models(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     shipped = {f"pipeline/_shipped/{name}" for folder in ("corpus", "models") for name in _files(ROOT / folder)}
-    assert names == _files(ROOT / "pipeline", (".py", ".toml")) | shipped
+    assert names == _files(ROOT / "pipeline", (".py", ".toml", ".j2", ".css", ".js")) | shipped
     assert wheel.stat().st_size < 20_000_000
 
 
@@ -78,6 +78,19 @@ def test_the_installed_command_classifies_from_any_folder(installed: Path, relea
     assert len({row["label"] for row in rows}) == 5
     assert done.stderr == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["article.txt"]
+
+
+def test_the_installed_command_makes_a_report(installed: Path, released: Path, tmp_path: Path) -> None:
+    call(installed / "communique", "report", "-", "--output", "report.html", cwd=tmp_path, stdin=GOAL)
+    assert GOAL in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_spacy_finds_the_components_of_an_installed_copy(installed: Path, tmp_path: Path) -> None:
+    code = (
+        "import spacy; nlp = spacy.blank('en'); nlp.add_pipe('communique_sentences'); nlp.add_pipe('communique'); "
+        f"doc = nlp({GOAL!r}); print([span._.label for span in doc.spans['communique']])"
+    )
+    assert call(installed / "python", "-c", code, cwd=tmp_path).stdout == "['goal']\n"
 
 
 def test_the_installed_command_reads_web_pages(installed: Path, released: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@
   const labels = [...document.querySelectorAll("#filters [name=label]")];
   const number = new Intl.NumberFormat("en");
   communique.listen(main);
-  $("filters").hidden = false;
+  $("filters").hidden = $("tools").hidden = false;
 
   // units by article, and the block that each stands in
   const byArticle = data.articles.map(() => []);
@@ -74,7 +74,7 @@
     waiting = setTimeout(filter, event.target.type === "search" || event.target.type === "range" ? 120 : 0);
   });
   $("filters").addEventListener("submit", (event) => event.preventDefault());
-  $("reset").addEventListener("click", () => { $("filters").reset(); filter(); });
+  $("clear").addEventListener("click", () => { $("filters").reset(); filter(); });
 
   // a cell that a spreadsheet would take for a formula gets an apostrophe, as one types it there
   const cell = (value) => {

@@ -12,7 +12,7 @@ const communique = (() => {
     return element ? JSON.parse(element.textContent) : null;
   };
   const whole = 1e6, signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(3);
-  let units = [], byElement = new Map(), data = null, why = null, open = null, tip, panel;
+  let units = [], byElement = new Map(), data = null, why = null, open = null, tipped = null, tip, panel;
 
   // a browser cuts very long text into several nodes; the first child is the letter
   const text = (unit) => [...unit.element.childNodes].slice(1).map((node) => node.data).join("");
@@ -47,6 +47,7 @@ const communique = (() => {
     for (let at = first; at < first + unit.article.units.length; at++) units[at].element.tabIndex = at === unit.at ? 0 : -1;
   }
   function enter() {
+    if (open && !open.on) shut();
     for (let first = 0; first < units.length; first += units[first].article.units.length) {
       const own = units.slice(first, first + units[first].article.units.length);
       const held = own.find((unit) => unit.on) || own[0];
@@ -66,6 +67,7 @@ const communique = (() => {
   }
 
   function showTip(unit) {
+    tipped = unit;
     const order = data.labels.map((name, label) => [chance(unit, label), name]).sort((one, other) => other[0] - one[0]);
     tip.textContent = `${order[0][1]} ${order[0][0].toFixed(2)}${unit.uncertain ? ", uncertain" : ""} · ${order[1][1]} ${order[1][0].toFixed(2)}`;
     tip.hidden = false;
@@ -80,10 +82,11 @@ const communique = (() => {
   function bars(rows, largest, className) {
     const table = make("table");
     const body = table.appendChild(make("tbody"));
-    for (const [name, value, shownValue] of rows) {
+    for (const [name, value, shownValue, about] of rows) {
       const row = body.appendChild(make("tr", value < 0 ? "minus" : ""));
       const head = row.appendChild(make("th", "", name));
       head.scope = "row";
+      if (about) head.title = about;
       row.appendChild(make("td", "n", shownValue));
       const bar = row.appendChild(make("td", `track ${className}`)).appendChild(make("span"));
       bar.style.width = largest ? `${Math.max(1, 100 * Math.abs(value) / largest)}%` : "0";
@@ -93,13 +96,16 @@ const communique = (() => {
 
   const named = ([group, name, found]) => group === "word" ? `“${name}”` : found ? `${name}: “${found}”` : name;
 
+  // what a cue stands for, in the words of the lexicon
+  const about = ([group, name]) => (group === "cue" || group === "context") && why.about[name.split(": ").pop()];
+
   function moved(unit, label) {
     const [terms] = why.why[unit.a][unit.n];
-    const rows = terms.map(([term, ...values]) => [named(why.terms[term]), values[label] / 1000]);
+    const rows = terms.map(([term, ...values]) => [named(why.terms[term]), values[label] / 1000, about(why.terms[term])]);
     const largest = Math.max(...rows.map(([, value]) => Math.abs(value)));
     const total = rows.reduce((sum, [, value]) => sum + value, 0);
     const part = make("div");
-    part.appendChild(bars(rows.map(([name, value]) => [name, value, signed(value)]), largest, `l${label}`));
+    part.appendChild(bars(rows.map(([name, value, meant]) => [name, value, signed(value), meant]), largest, `l${label}`));
     part.appendChild(make("p", "small soft", `Together ${signed(total)}: the score of ${data.labels[label]}.`));
     return part;
   }
@@ -166,7 +172,10 @@ const communique = (() => {
     root.addEventListener("pointerleave", hideTip);
     root.addEventListener("focusin", (event) => { const unit = unitOf(event.target); if (unit) { hold(unit); showTip(unit); } });
     root.addEventListener("focusout", hideTip);
-    addEventListener("scroll", hideTip, {passive: true});
+    addEventListener("scroll", () => {
+      if (tip.hidden) return;
+      tipped.element === document.activeElement ? showTip(tipped) : hideTip();
+    }, {passive: true});
     root.addEventListener("click", (event) => {
       const unit = unitOf(event.target);
       if (!unit || !unit.on || String(getSelection())) return;
