@@ -23,7 +23,18 @@ FLOORS: dict[str, list[str]] = {
     "shelf": ["card", "registry"],
     "verbs": ["train", "classify", "reasons"],
     "edges: pages": ["explain_text", "page", "page_articles", "report_page"],
-    "doors": ["component", "cli_base", "cli_classify", "cli_train", "cli_report", "cli", "__init__", "__main__"],
+    "verbs: review": [
+        *("decisions", "review_corpus", "review_queue", "review_units", "review"),
+        *("annotation_formats", "review_exchange", "review_terminal"),
+    ],
+    "doors: serving": [
+        *("serve_guard", "serve_models", "serve_batching", "serve_metrics", "serve_schema", "serve_requests"),
+        *("serve_pages", "serve_review", "serve"),
+    ],
+    "doors": [
+        *("component", "cli_base", "cli_classify", "cli_train", "cli_report", "cli_serve"),
+        *("cli", "__init__", "__main__"),
+    ],
 }
 ORDER = [module for floor in FLOORS.values() for module in floor]
 MODULES = sorted((ROOT / "pipeline").rglob("*.py"))
