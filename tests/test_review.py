@@ -322,7 +322,7 @@ def test_rows_that_cannot_be_taken_are_named(desk: Desk, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("form", "row", "expected"),
     [
-        ("prodigy", {"text": "A.", "label": "goal", "answer": "accept", "_session_id": "anna"}, ("goal", False, "anna")),
+        ("prodigy", {"text": "A.", "label": "goal", "answer": "accept", "_session_id": "x"}, ("goal", False, "x")),
         ("prodigy", {"text": "A.", "label": "goal", "answer": "reject"}, (None, False, None)),
         ("prodigy", {"text": "A.", "accept": ["goal"], "answer": "ignore"}, (None, True, None)),
         ("doccano", {"id": 7, "data": "A.", "label": ["goal"]}, ("goal", False, None)),

@@ -74,7 +74,9 @@ def main() -> None:
     process, url = started()
     try:
         # explanations are asked for once, so that the corpus of precedents is read and counted
-        httpx.post(f"{url}/v1/explain", json={"text": text}, timeout=120).raise_for_status()
+        while (answer := httpx.post(f"{url}/v1/explain", json={"text": text}, timeout=120)).status_code == 503:
+            time.sleep(1)
+        answer.raise_for_status()
         units = len(httpx.post(f"{url}/v1/classify", json={"text": text}, timeout=60).json()["documents"][0]["units"])
         print(
             f"{wanted.file.name}: {units} units, {len(text.encode()):,} bytes; start {memory(process, 'VmRSS'):.0f} MB"
