@@ -51,7 +51,11 @@ class Service:
 
     async def explained(self, work: Callable[[Loaded], Any]) -> Any:
         """Work that needs reasons: waits for them to be ready without holding up who only classifies."""
-        await asyncio.to_thread(self.keeper.current.reasoner)
+        try:
+            await asyncio.wait_for(asyncio.to_thread(self.keeper.current.reasoner), self.limits.timeout * 0.8)
+        except TimeoutError:
+            message = "the corpus, in which precedents are looked for, is still being read"
+            raise RequestError(503, "starting", message, remedy="ask again in some seconds") from None
         return await self.batcher.compute(work)
 
 

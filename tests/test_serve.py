@@ -265,6 +265,26 @@ def test_a_request_that_takes_too_long_is_told_so(keeper: ModelKeeper, monkeypat
     assert error_of(answer)["code"] == "timeout"
 
 
+def test_who_asks_for_reasons_too_early_is_told_to_ask_again(models: Path, small_corpus: Path) -> None:
+    import threading
+
+    ready = threading.Event()
+    keeper = ModelKeeper(models, corpus=small_corpus, explaining=False)
+    right = keeper.current.reasoner
+
+    def late():
+        ready.wait(30)
+        return right()
+
+    keeper.current.reasoner = late  # type: ignore[method-assign]
+    with TestClient(create_app(keeper, limits=Limits(timeout=1.0)), base_url="http://localhost") as early:
+        answer = early.post("/v1/explain", json={"text": GOAL})
+        assert (answer.status_code, error_of(answer)["code"]) == (503, "starting")
+        assert early.post("/v1/classify", json={"text": GOAL}).status_code == 200, "nobody else waits for it"
+        ready.set()
+        assert early.post("/v1/explain", json={"text": GOAL}).status_code == 200
+
+
 def test_words_that_pass_by_leave_no_trace(client: TestClient) -> None:
     from pipeline.sentences import blank_english
 

@@ -64,6 +64,7 @@
       const open = document.querySelector(".u[aria-expanded=true]");
       if (open) communique.explain(communique.units().find((unit) => unit.element === open));
     } catch (error) {
+      if (mine === asked && error.code === "starting") { setTimeout(explain, 2000, what, why, model, mine); return; }
       if (mine === asked) at("said").textContent += ` No explanations: ${error.message || "the server does not answer"}.`;
     }
   }
