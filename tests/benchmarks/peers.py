@@ -4,8 +4,9 @@ Usage: python tests/benchmarks/peers.py --exam DIR [--only NAME,...] [--json FIL
 
 DIR holds ``dev.jsonl``, ``dev/*.txt`` and ``score.py``. The peers and their settings are in ``peer_models.py``. The
 last two rows are this project's promoted model and its newest model with a sentence encoder, as they lie in
-``models/``. ``--only`` takes some of the rows, by the beginnings of their names (several: "fastText,spaCy"). ``--json`` keeps the
-figures in a file, and the rows that stand there already are shown again, so that the slow ones can be run one by one.
+``models/``. ``--only`` takes some of the rows, by the beginnings of their names (several: "fastText,spaCy"). ``--json``
+keeps the figures in a file, and the rows that stand there already are shown again, so that the slow ones can be run
+one by one.
 
 Speed is that of texts in memory to probabilities, with cutting the texts into sentences, in units a second of
 processor time (so on one core). Training is seconds of processor time, with the choice of settings where that is done
