@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 
 from pipeline.batches import Batch, batch_of_examples
+from pipeline.combined import CombinedClassifier
 from pipeline.manifest import REBUILD
 from pipeline.model import UnitClassifier
 from pipeline.records import Example, Kind, ModelInfo, PipelineError
@@ -45,26 +46,32 @@ def _batch() -> Batch:
 
 
 def probe_of(classifier: UnitClassifier) -> list[list[float]]:
-    """The sparse model's margins for the fixed sentences: one list a sentence, one number a label."""
-    scores: list[list[float]] = np.round(classifier._scores(classifier.pipeline_, _batch()), _DECIMALS).tolist()
-    return scores
+    """Probabilities of the fixed sentences: one list a sentence, one number a label.
+
+    Of a model with a sentence encoder, which need not be installed, the margins of its sparse part.
+    """
+    if isinstance(classifier, CombinedClassifier):
+        found = classifier._scores(classifier.pipeline_, _batch())
+    else:
+        found = classifier.predict_proba(_batch())
+    rows: list[list[float]] = np.round(found, _DECIMALS).tolist()
+    return rows
 
 
 def check_probe(classifier: UnitClassifier, info: ModelInfo, where: str) -> None:
-    """Nothing where the model gives the answer of its manifest, or the manifest has none.
+    """Nothing where the model gives the answer of its manifest, or an answer at all where the manifest has none.
 
     Raises
     ------
     PipelineError
-        The answer is another.
+        The answer is another, or none.
     """
-    if info.probe is None:
-        return
     try:
-        change = float(np.abs(np.array(probe_of(classifier)) - np.array(info.probe)).max())
-        found = f"its scores of fixed sentences differ by {change:.4f}" if change > _TOLERANCE else ""
-    except Exception as error:  # what other code does with its old features is anything
-        found = f"it fails on fixed sentences with {type(error).__name__}: {error}"
-    if found:
-        message = f"was made by other code than is installed: {found} from those when it was trained"
-        raise PipelineError(message, where=where, remedy=REBUILD)
+        answer = np.array(probe_of(classifier))
+        change = 0.0 if info.probe is None else float(np.abs(answer - np.array(info.probe)).max())
+        found = f"its answer to fixed sentences is not that of its training (by {change:.4f})"
+    except Exception as error:  # what other code does with its old parts is anything
+        change = np.inf
+        found = f"it fails on fixed sentences ({type(error).__name__}: {error})"
+    if change > _TOLERANCE:
+        raise PipelineError(f"was made by other code than is installed: {found}", where=where, remedy=REBUILD)

@@ -19,6 +19,7 @@ from conftest import NEWS, ROOT, Done, clean_environment, write_small_corpus
 from test_registry import DATA, FIELDS
 
 from pipeline import load, promotion, registry, shelf, train
+from pipeline.model import TemperatureScaling
 from pipeline.records import PipelineError
 
 Run = Callable[..., Done]
@@ -160,8 +161,48 @@ def test_other_code_than_a_model_was_made_by_is_noticed(run: Run, two: tuple[Pat
     path.write_text(json.dumps(manifest))
     done = run("classify", "-", "--models", models, stdin=NEWS)
     assert (done.code, done.out) == (1, "")
-    assert "was made by other code than is installed: its scores of fixed sentences differ by 0.0010" in done.err
-    assert "run `communique train`" in done.err
+    assert "was made by other code than is installed: its answer to fixed sentences is not that of its" in done.err
+    assert "(by 0.0010) (run `communique train`" in done.err
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_code_that_fails_on_the_model_in_use_is_one_line_and_no_reason_not_to_train(
+    run: Run,
+    two: tuple[Path, str, str],
+    small_corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    older: bool,
+) -> None:
+    models, _, second = two
+    if older:  # made before manifests had an answer to fixed sentences
+        path = models / second / "model.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "probe": None}))
+    with monkeypatch.context() as patch:
+        patch.setattr(TemperatureScaling, "__call__", lambda *_: 1 / 0)
+        done = run("classify", "-", "--models", models, stdin=NEWS)
+    assert (done.code, done.out) == (1, "")
+    assert len(done.said) == 1
+    assert "by other code than is installed: it fails on fixed sentences (ZeroDivisionError" in done.err
+    corpus = write_small_corpus(tmp_path / "corpus", fitted=20)
+    scaling = TemperatureScaling.__call__
+
+    def fails_on_old_ones(self: TemperatureScaling, *rest: Any) -> Any:
+        return scaling(self, *rest) if hasattr(self, "new") else 1 / 0
+
+    fit = TemperatureScaling.fit.__func__  # type: ignore[attr-defined]
+
+    def fitted(cls: type[TemperatureScaling], *rest: Any) -> TemperatureScaling:
+        found: TemperatureScaling = fit(cls, *rest)
+        found.new = True  # type: ignore[attr-defined]
+        return found
+
+    monkeypatch.setattr(TemperatureScaling, "__call__", fails_on_old_ones)
+    monkeypatch.setattr(TemperatureScaling, "fit", classmethod(fitted))
+    again = train.train(corpus, models)
+    assert again.gate is not None
+    assert again.promoted, again.gate["reasons"]
+    assert any("can't be opened" in note for note in again.gate["notes"])
 
 
 # Several at once, and kills
