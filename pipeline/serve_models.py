@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.classify import Model, load
+from pipeline.manifest import REBUILD
 from pipeline.places import models_folder
 from pipeline.reasons import Reasoner
 from pipeline.records import PipelineError
@@ -69,7 +70,7 @@ class ModelKeeper:
         self._explaining = explaining
         self._say = said or (lambda _: None)
         self._seen = self._mark()
-        self.current = Loaded(first, corpus) if first is not None else self._open(model_id)
+        self.current = Loaded(_probed(first), corpus) if first is not None else self._open(model_id)
         self._stop = threading.Event()
         self._watcher: threading.Thread | None = None
 
@@ -114,7 +115,7 @@ class ModelKeeper:
         return True
 
     def _open(self, model_id: str | None) -> Loaded:
-        return Loaded(load(model_id, models=self.folder), self._corpus)
+        return Loaded(_probed(load(model_id, models=self.folder)), self._corpus)
 
     def _mark(self) -> tuple[int, int, int] | None:
         """What changes when another model is promoted; the file is replaced, so that its inode is another."""
@@ -123,3 +124,13 @@ class ModelKeeper:
         except OSError:
             return None
         return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def _probed(model: Model) -> Model:
+    """A model that has classified a sentence: one that opens and then fails must not take a good one's place."""
+    try:
+        model.classify("The two sides will meet again.")
+    except Exception as error:
+        reason = f"opens, but can't classify: {type(error).__name__}: {error}"
+        raise PipelineError(reason, where=model.info.id, remedy=REBUILD) from error
+    return model

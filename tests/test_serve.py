@@ -436,6 +436,13 @@ def test_a_model_that_is_promoted_is_taken_up(trained, small_corpus: Path, tmp_p
     assert keeper.problem is None
     assert len(said) == 3
 
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.model.UnitClassifier.predict_proba", lambda *_: 1 / 0)
+        registry.promote(other, shelf)
+        assert not keeper.refresh()
+    assert keeper.current.model.info.id == trained.info.id, "one that opens and can't classify is not taken either"
+    assert "opens, but can't classify: ZeroDivisionError" in (keeper.problem or "")
+
     fixed = ModelKeeper(shelf, other, explaining=False)
     registry.promote(other, shelf)
     registry.promote(trained.info.id, shelf)

@@ -1,6 +1,6 @@
 """How much a server bears: requests a second, the 95th percentile of the time to an answer, and memory.
 
-Usage: python tests/benchmarks/load.py [--seconds N] [--clients N,...] [--file ARTICLE]
+Usage: python tests/benchmarks/load.py [--seconds N] [--clients N,...] [--file ARTICLE] [--models DIR]
 
 Starts `communique serve` on a free port of loopback, with the promoted model, and lets that many clients ask at once,
 each for the next classification as soon as it has the last. Clients and server share the machine's cores. Needs the
@@ -23,11 +23,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def started() -> tuple[subprocess.Popen[str], str]:
+def started(models: Path) -> tuple[subprocess.Popen[str], str]:
     """A server and its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "serve", "--port", "0"], stderr=subprocess.PIPE, text=True, cwd=ROOT
-    )
+    command = [sys.executable, "-m", "pipeline", "serve", "--port", "0", "--models", str(models)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stderr is not None
     for line in process.stderr:
         if found := re.search(r" at (http://[^/]+)/", line):
@@ -69,9 +68,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--clients", default="1,8,32")
     parser.add_argument("--file", type=Path, default=ROOT / "corpus" / "source-article.txt")
+    parser.add_argument("--models", type=Path, default=ROOT / "models")
     wanted = parser.parse_args()
     text = wanted.file.read_text(encoding="utf-8")
-    process, url = started()
+    process, url = started(wanted.models)
     try:
         # explanations are asked for once, so that the corpus of precedents is read and counted
         while (answer := httpx.post(f"{url}/v1/explain", json={"text": text}, timeout=120)).status_code == 503:
