@@ -30,6 +30,7 @@ from pipeline.cues import CueMatcher
 from pipeline.encoder_base import require_extra
 from pipeline.exchange_audit import ASK, MOST_BYTES, TRUSTED, audit, odd_text, short
 from pipeline.exchange_file import NAMES, skops_bytes, with_names
+from pipeline.familiarity import Familiarity
 from pipeline.features import UnitFeatures
 from pipeline.manifest import MANIFEST_FILE, check_versions, library_versions, manifest_of
 from pipeline.model import TemperatureScaling, UnitClassifier
@@ -38,14 +39,16 @@ from pipeline.probe import check_probe
 from pipeline.records import BACKGROUND, Evaluation, Example, ModelInfo, PipelineError
 
 Form = Literal["skops", "joblib"]
+_OF_BOTH = frozenset({"scaling_", "thresholds_", "familiarity_", "pipeline_", "classes_"})
 #: The attributes of each part of a model, beside the parameters of those that have some.
 _LEARNT: Mapping[type, frozenset[str]] = {
-    UnitClassifier: frozenset({"scaling_", "thresholds_", "pipeline_", "classes_"}),
-    CombinedClassifier: frozenset({"scaling_", "thresholds_", "pipeline_", "classes_", "base_", "share_", "learnt_"}),
+    UnitClassifier: _OF_BOTH,
+    CombinedClassifier: _OF_BOTH | {"base_", "share_", "learnt_"},
     UnitFeatures: frozenset({"matcher_", "vocabulary_", "idf_", *NAMES}),
     LinearSVC: frozenset({"coef_", "intercept_", "classes_", "n_iter_", "n_features_in_"}),
     Pipeline: frozenset(),
-    TemperatureScaling: frozenset({"temperature"}),
+    TemperatureScaling: frozenset({"temperature", "slope"}),
+    Familiarity: frozenset({"words", "weights", "threshold"}),
     CueMatcher: frozenset({"names", "_hashes", "_numbers", "_shapes", "_begins"}),
 }
 #: Sentences that a model must be able to classify before it is put on the shelf.
@@ -235,6 +238,7 @@ def _require_parts(model: UnitClassifier, info: ModelInfo) -> None:
         LinearSVC: svm,
         CueMatcher: features.matcher_,
         TemperatureScaling: model.scaling_,
+        Familiarity: model.familiarity_,
     }
     for kind, part in parts.items():
         parameters = kind._get_param_names() if issubclass(kind, BaseEstimator) else ()
@@ -255,6 +259,9 @@ def _require_sound(model: UnitClassifier, info: ModelInfo) -> None:
     if svm.coef_.shape[1:] != (n_features,) or not np.isfinite(svm.coef_).all():
         raise ValueError("its coefficients are not those of its features")
     examples = [Example(text, "", "", None, "sentence", text, BACKGROUND) for text in _PROBES]
-    probabilities = model.predict_proba(batch_of_examples(examples))
+    batch = batch_of_examples(examples)
+    probabilities = model.predict_proba(batch)
+    if model.uncertain(batch, probabilities).shape != (len(examples),):
+        raise ValueError("it does not say which labels are uncertain")
     if probabilities.shape != (len(examples), len(info.labels)) or not np.allclose(probabilities.sum(axis=1), 1.0):
         raise ValueError("what it says of a sentence are no probabilities")

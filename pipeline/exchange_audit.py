@@ -40,6 +40,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
             "pipeline.cues.CueMatcher",
             "pipeline.encoder.Learnt",
             "pipeline.encoder_base.Base",
+            "pipeline.familiarity.Familiarity",
             "pipeline.features.UnitFeatures",
             "pipeline.model.TemperatureScaling",
             "pipeline.model.UnitClassifier",
