@@ -192,6 +192,30 @@ def tab(browser, server: Server) -> Iterator:
     assert outside == [], "nothing is asked of anybody else"
 
 
+#: A sentence of the page without what its script adds for the keyboard.
+AS_MADE = """(made) => {
+  const copy = made.cloneNode(true);
+  for (const name of ["tabindex", "role", "aria-expanded"]) copy.removeAttribute(name);
+  return copy.outerHTML;
+}"""
+
+
+def as_in_a_report(models: Path) -> str:
+    """The first sentence of the news as the template of the report renders it."""
+    from pipeline import load
+    from pipeline.classify import Result
+    from pipeline.page import environment
+    from pipeline.page_articles import article
+    from pipeline.records import Document
+    from pipeline.serve_pages import model_looks
+
+    model = load(models=models)
+    document = Document("text", NEWS)
+    shown = article(0, Result(document, tuple(model.classify(NEWS))), model_looks(model))
+    template = environment().get_template("_article.html.j2").make_module({})
+    return str(template.sentence(shown, shown.paragraphs[0].sentences[0])).strip()
+
+
 @pytest.mark.browser
 def test_an_article_is_pasted_and_read_by_keyboard(tab, server: Server, models: Path) -> None:
     from pipeline import load
@@ -203,9 +227,10 @@ def test_an_article_is_pasted_and_read_by_keyboard(tab, server: Server, models: 
     tab.keyboard.press("Control+Enter")
     tab.wait_for_selector(".u")
     predictions = load(models=models).classify(NEWS)
-    assert tab.locator(".u i").all_text_contents() == [
-        f" {p.label} {p.confidence:.2f}{', uncertain' if p.uncertain else ''}: " for p in predictions
-    ]
+    assert tab.locator("#u0-0").evaluate(AS_MADE) == as_in_a_report(models), "one look for page and report"
+    marks = tab.locator(".u b").all_text_contents()
+    assert [mark.split()[1].rstrip(":,") for mark in marks] == [prediction.label for prediction in predictions]
+    assert [mark.split()[0].endswith("?") for mark in marks] == [prediction.uncertain for prediction in predictions]
     assert tab.locator(".article p:not(.meta)").count() == 2, "paragraphs stay paragraphs"
     tab.wait_for_selector("html[data-explained]")
     tab.keyboard.press("ArrowDown")
