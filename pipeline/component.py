@@ -15,13 +15,16 @@ import shutil
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
-from pipeline.classify import Model, load
 from pipeline.places import models_folder
-from pipeline.records import Document, PipelineError, Prediction, Result
+from pipeline.records import Document, Failure, PipelineError, Prediction
+
+if TYPE_CHECKING:
+    from pipeline.classify import Model
 
 COMPONENT = "communique"
 _REFERENCE = "reference.json"
@@ -89,6 +92,9 @@ class UnitLabels:
             There is no such model, or it is not the one that the pipeline was saved with.
         """
         if self._model is None:
+            # spaCy imports this module whenever anybody makes a pipeline, whether it has this component or not
+            from pipeline.classify import load
+
             found = load(self._wanted["id"], models=self._models)
             if self._wanted["sha256"] not in (None, found.info.sha256):
                 raise PipelineError(f"model {found.info.id} is not the file that this pipeline was saved with")
@@ -110,7 +116,7 @@ class UnitLabels:
         while docs := list(islice(waiting, batch_size)):
             documents = [Document(str(number), doc.text) for number, doc in enumerate(docs)]
             for doc, result in zip(docs, self.classifier.classify_documents(documents), strict=True):
-                if isinstance(result, Result):
+                if not isinstance(result, Failure):
                     self._set(doc, result.predictions)
                 yield doc
 

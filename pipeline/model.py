@@ -258,20 +258,8 @@ class UnitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Margins of the test rows of each fold, each of shape (n_test, n_labels), by a fit on its train rows alone.
 
         They are not calibrated: ``argmax`` is the label, ``TemperatureScaling`` makes probabilities.
-
-        Raises
-        ------
-        PipelineError
-            The train rows of a fold have one label only.
         """
         target = self._encode(y)
-        for train, _ in folds:
-            if len(found := np.unique(target[train])) < 2:
-                only = f"'{self.labels[found[0]]}'" if len(found) else "none"
-                raise PipelineError(
-                    f"too little to learn from: without some of the articles, the only label is {only}",
-                    remedy="add labelled articles, and see the counts with `communique check`",
-                )
         return list(
             Parallel(n_jobs=self.n_jobs)(
                 delayed(clone(self)._fit_fold)(batch, target, train, test) for train, test in folds

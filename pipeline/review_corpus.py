@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline import corpus_format
 from pipeline.corpus_rows import COLUMNS
 from pipeline.decisions import Decision, KnownRow, ReviewUnit, Verdict
 from pipeline.output import opened
@@ -174,4 +175,4 @@ def _signed(verdict: Verdict) -> tuple[str, str | None]:
 
 
 def _columns(example: Example) -> dict[str, Any]:
-    return {column: getattr(example, column) for column in COLUMNS}
+    return {column: getattr(example, column) for column in COLUMNS if column != corpus_format.COLUMN}

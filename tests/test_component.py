@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import entry_points
 from itertools import pairwise
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import spacy
-from conftest import CHALLENGE, EVENT, GOAL, NEWS, ROOT
+from conftest import CHALLENGE, EVENT, GOAL, NEWS, ROOT, clean_environment
 from spacy.language import Language
 from spacy.tokens import Doc
 
@@ -125,6 +127,15 @@ def test_a_model_that_is_not_there(models: Path) -> None:
     nlp.add_pipe(COMPONENT, config={"models": str(models), "model": "m0"})
     with pytest.raises(PipelineError, match="there is no model 'm0'"):
         nlp(GOAL)
+
+
+def test_other_pipelines_pay_nothing_for_it() -> None:
+    """spaCy imports every factory that is installed, for each pipeline that anybody makes."""
+    code = "import sys, spacy, pipeline.component; spacy.blank('en'); print('sklearn' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
 
 
 def test_the_entry_points_name_the_factories() -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import CHALLENGE, EVENT, GOAL, Done
-from serving import CHROMIUM, Server
+from serving import Server
 
 from pipeline import load, review_units, train
 from pipeline.annotation_formats import FORMATS, Annotation, from_row, to_row
@@ -353,18 +354,6 @@ def test_an_annotation_survives_the_way_out_and_back(form: str, label: str | Non
 # in a browser
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no {CHROMIUM}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield made
-        made.close()
-
-
 def press(tab, key: str) -> None:
     """Press a key, and wait until the page shows another unit."""
     before = tab.get_attribute("body", "data-unit")
@@ -375,7 +364,7 @@ def press(tab, key: str) -> None:
 @pytest.mark.browser
 @pytest.mark.slow
 def test_ten_units_are_labelled_by_keyboard_and_survive_a_kill(
-    desk: Desk, models: Path, browser, quick: None, tmp_path: Path
+    desk: Desk, models: Path, chromium: Any, quick: None, tmp_path: Path
 ) -> None:
     import signal
 
@@ -383,7 +372,7 @@ def test_ten_units_are_labelled_by_keyboard_and_survive_a_kill(
     arguments = ["review", desk.folder, "--corpus", desk.corpus, "--models", models, "--annotator", "anna"]
     wrong: list[str] = []
     with Server(*arguments) as server:
-        tab = browser.new_page()
+        tab = chromium.new_page()
         tab.on("pageerror", lambda error: wrong.append(str(error)))
         tab.on("dialog", lambda dialog: (wrong.append("a script of an article ran"), dialog.dismiss()))
         tab.goto(f"{server.url}/review")
@@ -415,7 +404,7 @@ def test_ten_units_are_labelled_by_keyboard_and_survive_a_kill(
         log.write(b'{"unit":{"id":"half')
     with Server(*arguments) as server:
         assert any("half-written last line" in line for line in server.said)
-        tab = browser.new_page()
+        tab = chromium.new_page()
         tab.goto(f"{server.url}/review")
         tab.wait_for_selector("[aria-current]")
         assert "10 by you, 10 labelled in all, 2 left" in tab.locator("#said").text_content()

@@ -9,12 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from conftest import GOAL, NEWS, Done
-from serving import CHROMIUM, Server
+from serving import Server
 
 from pipeline import registry, train
 
@@ -163,22 +164,10 @@ def test_nothing_that_a_fuzzer_sends_breaks_it(server: Server, mode: str) -> Non
 # in a browser
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no {CHROMIUM}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield made
-        made.close()
-
-
 @pytest.fixture
-def tab(browser, server: Server) -> Iterator:
+def tab(chromium: Any, server: Server) -> Iterator:
     """A page of the server that fails the test where its script fails or its policy is broken."""
-    opened = browser.new_page()
+    opened = chromium.new_page()
     wrong: list[str] = []
     opened.on("pageerror", lambda error: wrong.append(str(error)))
     opened.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
@@ -192,6 +181,30 @@ def tab(browser, server: Server) -> Iterator:
     assert outside == [], "nothing is asked of anybody else"
 
 
+#: A sentence of the page without what its script adds for the keyboard.
+AS_MADE = """(made) => {
+  const copy = made.cloneNode(true);
+  for (const name of ["tabindex", "role", "aria-expanded"]) copy.removeAttribute(name);
+  return copy.outerHTML;
+}"""
+
+
+def as_in_a_report(models: Path) -> str:
+    """The first sentence of the news as the template of the report renders it."""
+    from pipeline import load
+    from pipeline.classify import Result
+    from pipeline.page import environment
+    from pipeline.page_articles import article
+    from pipeline.records import Document
+    from pipeline.serve_pages import model_looks
+
+    model = load(models=models)
+    document = Document("text", NEWS)
+    shown = article(0, Result(document, tuple(model.classify(NEWS))), model_looks(model))
+    template = environment().get_template("_article.html.j2").make_module({})
+    return str(template.sentence(shown, shown.paragraphs[0].sentences[0])).strip()
+
+
 @pytest.mark.browser
 def test_an_article_is_pasted_and_read_by_keyboard(tab, server: Server, models: Path) -> None:
     from pipeline import load
@@ -203,9 +216,10 @@ def test_an_article_is_pasted_and_read_by_keyboard(tab, server: Server, models: 
     tab.keyboard.press("Control+Enter")
     tab.wait_for_selector(".u")
     predictions = load(models=models).classify(NEWS)
-    assert tab.locator(".u i").all_text_contents() == [
-        f" {p.label} {p.confidence:.2f}{', uncertain' if p.uncertain else ''}: " for p in predictions
-    ]
+    assert tab.locator("#u0-0").evaluate(AS_MADE) == as_in_a_report(models), "one look for page and report"
+    marks = tab.locator(".u b").all_text_contents()
+    assert [mark.split()[1].rstrip(":,") for mark in marks] == [prediction.label for prediction in predictions]
+    assert [mark.split()[0].endswith("?") for mark in marks] == [prediction.uncertain for prediction in predictions]
     assert tab.locator(".article p:not(.meta)").count() == 2, "paragraphs stay paragraphs"
     tab.wait_for_selector("html[data-explained]")
     tab.keyboard.press("ArrowDown")
@@ -268,8 +282,8 @@ def test_what_goes_wrong_is_said(tab, server: Server) -> None:
 
 @pytest.mark.browser
 @pytest.mark.slow
-def test_the_page_asks_for_the_token_and_keeps_it(browser, guarded: Server) -> None:
-    tab = browser.new_page()
+def test_the_page_asks_for_the_token_and_keeps_it(chromium: Any, guarded: Server) -> None:
+    tab = chromium.new_page()
     tab.goto(guarded.url)
     tab.fill("#text", GOAL)
     tab.click("#go")
@@ -279,7 +293,7 @@ def test_the_page_asks_for_the_token_and_keeps_it(browser, guarded: Server) -> N
     tab.wait_for_selector(".u")
     tab.close()
 
-    tab = browser.new_page()
+    tab = chromium.new_page()
     tab.goto(f"{guarded.url}/#token={TOKEN}")
     tab.fill("#text", GOAL)
     tab.click("#go")

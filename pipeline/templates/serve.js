@@ -46,7 +46,8 @@ const server = (() => {
     const span = communique.make("span", `u l${s.label}${s.uncertain ? " q" : ""}`);
     span.id = `u${a}-${s.number}`;
     const mark = span.appendChild(communique.make("b", "", s.letter + (s.uncertain ? "?" : "")));
-    mark.appendChild(communique.make("i", "", ` ${s.said}: `));
+    mark.appendChild(communique.make("i", "", ` ${s.said} `));
+    mark.appendChild(communique.make("small", "", s.chance));
     span.append(s.text);
     return span;
   }
