@@ -131,6 +131,13 @@ def out_of_fold(
     number = {label: place for place, label in enumerate(classifier.labels)}
     y = np.array([number[label] for label in labels])
     folds = grouped_folds(y, groups, classifier.n_splits, classifier.random_state)
+    for train, _ in folds:
+        if len(found := np.unique(y[train])) < 2:
+            raise PipelineError(
+                "too little to learn from: without some of the articles, the only label is "
+                f"'{classifier.labels[found[0]]}'",
+                remedy="add labelled articles, and see the counts with `communique check`",
+            )
     scores = np.zeros((len(y), len(number)))
     for (_, test), part in zip(folds, classifier.fold_scores(batch, labels, folds), strict=True):
         scores[test] = part

@@ -86,6 +86,7 @@ def opened(chromium: Any, report: Path) -> Iterator[Callable[..., Any]]:
 
 
 def shown(page: Any) -> list[str]:
+    page.wait_for_timeout(300)  # a filter acts once the hand rests
     return page.evaluate("communique.units().filter((unit) => unit.on).map(communique.text)")
 
 
@@ -159,7 +160,7 @@ def test_others_fade_or_are_hidden(opened: Callable[..., Any]) -> None:
     page.wait_for_selector("#u0-0.off")
     assert page.locator("#u0-0").is_visible()
     page.check("#only")
-    assert page.locator("#u0-0").is_hidden()
+    page.wait_for_selector("#u0-0", state="hidden")
     assert page.locator("#u0-1").is_visible()
     assert page.locator("#a0 p:has(#u0-2)").is_hidden()
 

@@ -200,7 +200,9 @@ def as_in_a_report(models: Path) -> str:
 
     model = load(models=models)
     document = Document("text", NEWS)
-    shown = article(0, Result(document, tuple(model.classify(NEWS))), model_looks(model))
+    (result,) = model.classify_documents([document])
+    assert isinstance(result, Result)
+    shown = article(0, result, model_looks(model))
     template = environment().get_template("_article.html.j2").make_module({})
     return str(template.sentence(shown, shown.paragraphs[0].sentences[0])).strip()
 
