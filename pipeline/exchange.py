@@ -45,7 +45,7 @@ _LEARNT: Mapping[type, frozenset[str]] = {
     UnitFeatures: frozenset({"matcher_", "vocabulary_", "idf_", *NAMES}),
     LinearSVC: frozenset({"coef_", "intercept_", "classes_", "n_iter_", "n_features_in_"}),
     Pipeline: frozenset(),
-    TemperatureScaling: frozenset({"temperature"}),
+    TemperatureScaling: frozenset(vars(TemperatureScaling())),
     CueMatcher: frozenset({"names", "_hashes", "_numbers", "_shapes", "_begins"}),
 }
 #: Sentences that a model must be able to classify before it is put on the shelf.
