@@ -13,9 +13,9 @@ import numpy as np
 
 from pipeline.batches import Batch, batch_of_examples
 from pipeline.combined import CombinedClassifier
+from pipeline.manifest import REBUILD
 from pipeline.model import UnitClassifier
 from pipeline.records import Example, Kind, ModelInfo, PipelineError
-from pipeline.registry import REBUILD
 
 #: Section, kind and text of each; our own sentences, with something of every block of features.
 _UNITS: tuple[tuple[str | None, Kind, str], ...] = (

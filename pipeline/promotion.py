@@ -9,8 +9,9 @@ from pathlib import Path
 from types import EllipsisType
 from typing import Any
 
+from pipeline.manifest import REBUILD
 from pipeline.records import ModelInfo, PipelineError
-from pipeline.registry import REBUILD, manifest, require_usable, rewrite
+from pipeline.registry import manifest, require_usable, rewrite
 from pipeline.shelf import current_id, locked, promotions, write_promotions
 
 

@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import os
-import platform
 import secrets
 import shutil
 import tempfile
@@ -20,7 +19,6 @@ import warnings
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,23 +27,22 @@ import numpy as np
 from joblib.numpy_pickle import NumpyPickler
 
 from pipeline.card import render_card
+from pipeline.manifest import (
+    MANIFEST_FILE,
+    MANIFEST_VERSION,
+    MODEL_FILE,
+    REBUILD,
+    check_versions,
+    library_versions,
+    read_manifest,
+    verified_bytes,
+)
 from pipeline.records import ModelInfo, PipelineError
-from pipeline.shelf import current_id, locked
+from pipeline.shelf import CURRENT_FILE, current_id, locked
 
-MANIFEST_VERSION = 1
-MODEL_FILE, MANIFEST_FILE, CARD_FILE = "model.joblib", "model.json", "README.md"
-REBUILD = "run `communique train` to build one for this installation"
-_LIBRARIES = ("communique", "spacy", "scikit-learn", "numpy", "scipy", "joblib")
+CARD_FILE = "README.md"
 #: Fields of a manifest that say when and how a model was made and judged, and not what it is.
 _UNCOUNTED = ("id", "created", "timings", "gate", "imported")
-#: How many parts of a version must be the same for a model to be opened: the pickles of scikit-learn and our own code
-#: change with a minor version, spaCy's tokens may, and numpy's arrays only with a major one.
-_STRICT = {"communique": 2, "scikit-learn": 2, "spacy": 2, "numpy": 1}
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that a model depends on."""
-    return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
 
 
 def model_bytes(model: Any) -> bytes:
@@ -69,8 +66,11 @@ class _ByValue(NumpyPickler):  # type: ignore[misc]
 
 
 def _content_id(fields: Mapping[str, Any]) -> str:
-    """The id of a manifest's fields, whenever and however quickly the model was made."""
-    content = {name: value for name, value in fields.items() if name not in _UNCOUNTED}
+    """The id of a manifest's fields, whenever and however quickly the model was made.
+
+    A field without a value, which an older manifest does not have, does not count.
+    """
+    content = {name: value for name, value in fields.items() if name not in _UNCOUNTED and value is not None}
     text = json.dumps(content, sort_keys=True, allow_nan=False)
     return f"m{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
@@ -130,8 +130,8 @@ def _manifest_text(manifest: ModelInfo) -> str:
 def _sound(path: Path) -> ModelInfo | None:
     """The manifest of a model folder whose file is what the manifest says; None where it is not, or is missing."""
     try:
-        info = _manifest(path)
-        _verified_bytes(path / MODEL_FILE, info)
+        info = read_manifest(path)
+        verified_bytes(path / MODEL_FILE, info)
     except PipelineError:
         return None
     return info
@@ -153,10 +153,8 @@ def require_usable(model_id: str, folder: Path) -> ModelInfo:
     PipelineError
         As load_model.
     """
-    path = _model_folder(model_id, folder)
-    info = _manifest(path)
-    _verified_bytes(path / MODEL_FILE, info)
-    _check_versions(info, path)
+    info = read_model(folder, model_id)[1]
+    check_versions(info, str(folder / info.id), library_versions())
     return info
 
 
@@ -168,7 +166,7 @@ def manifest(model_id: str, folder: Path) -> ModelInfo:
     PipelineError
         There is no such model, or its manifest can't be read.
     """
-    return _manifest(_model_folder(model_id, folder))
+    return read_manifest(_model_folder(model_id, folder))
 
 
 def list_models(folder: Path) -> list[ModelInfo]:
@@ -176,7 +174,7 @@ def list_models(folder: Path) -> list[ModelInfo]:
     found = []
     for path in sorted(folder.glob(f"*/{MANIFEST_FILE}")):
         try:
-            found.append(_manifest(path.parent))
+            found.append(read_manifest(path.parent))
         except PipelineError:
             continue
     return sorted(found, key=lambda info: (info.created, info.id))
@@ -188,67 +186,41 @@ def load_model(folder: Path, model_id: str | None = None) -> tuple[Any, ModelInf
     Raises
     ------
     PipelineError
-        There is no such model; its manifest is missing, broken or of an unknown version; its file is missing or its
-        SHA-256 is another; it was made with library versions that are not compatible. Nothing is unpickled then.
+        As :func:`read_model`; or it was made with library versions that are not compatible. Nothing is unpickled then.
+    """
+    data, info = read_model(folder, model_id)
+    check_versions(info, str(folder / info.id), library_versions())
+    return _unpickled(data, folder / info.id / MODEL_FILE), info
+
+
+def read_model(folder: Path, model_id: str | None = None) -> tuple[bytes, ModelInfo]:
+    """The bytes of a model file, the promoted one's by default, and its manifest. Nothing is unpickled.
+
+    Raises
+    ------
+    PipelineError
+        There is no such model; its manifest is missing, broken or of an unknown version; its file is missing, cut
+        off, no file of the model's own folder, or its SHA-256 is another.
     """
     chosen = model_id or current_id(folder)
     if chosen is None:
         raise PipelineError("no model is promoted", where=str(folder), remedy=REBUILD)
-    path = _model_folder(chosen, folder)
-    info = _manifest(path)
-    data = _verified_bytes(path / MODEL_FILE, info)
-    _check_versions(info, path)
-    return _unpickled(data, path / MODEL_FILE), info
+    path = _model_folder(chosen, folder, folder if model_id else folder / CURRENT_FILE)
+    info = read_manifest(path)
+    return verified_bytes(path / MODEL_FILE, info), info
 
 
-def _model_folder(model_id: str, folder: Path) -> Path:
+def _model_folder(model_id: str, folder: Path, where: Path | None = None) -> Path:
+    """The folder of a model; ``where`` it was named, for the message where there is none."""
     path = folder / model_id
     if Path(model_id).name != model_id or model_id.startswith(".") or path.is_symlink() or not path.is_dir():
-        known = ", ".join(info.id for info in list_models(folder)) or "none"
+        known = ", ".join(info.id for info in list_models(folder))
         raise PipelineError(
-            f"there is no model {model_id!r}; the models are: {known}", where=str(folder), remedy=REBUILD
+            f"there is no model {model_id!r}; the models are: {known or 'none'}",
+            where=str(where or folder),
+            remedy=f"name one of them, or {REBUILD}" if known else REBUILD,
         )
     return path
-
-
-def _manifest(path: Path) -> ModelInfo:
-    where = path / MANIFEST_FILE
-    try:
-        content = json.loads(where.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise PipelineError("the model's manifest is missing", where=str(where), remedy=REBUILD) from None
-    except (ValueError, OSError) as error:
-        raise PipelineError(f"the manifest can't be read: {error}", where=str(where), remedy=REBUILD) from error
-    found = content.get("manifest_version") if isinstance(content, dict) else None
-    if found != MANIFEST_VERSION:
-        raise PipelineError(
-            f"manifest version {found!r}; this version of communique reads {MANIFEST_VERSION}",
-            where=str(where),
-            remedy=REBUILD,
-        )
-    try:
-        info = ModelInfo(**{**content, "labels": tuple(content["labels"])})
-    except (KeyError, TypeError) as error:
-        raise PipelineError(f"the manifest is not complete: {error}", where=str(where), remedy=REBUILD) from error
-    if info.id != path.name:
-        raise PipelineError(f"the manifest is of model {info.id!r}", where=str(where), remedy=REBUILD)
-    return info
-
-
-def _verified_bytes(path: Path, info: ModelInfo) -> bytes:
-    """The bytes whose hash was checked; the same bytes are unpickled, not the file read again."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise PipelineError(f"can't be read: {error.strerror}", where=str(path), remedy=REBUILD) from error
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != info.sha256:
-        raise PipelineError(
-            f"SHA-256 is {digest[:12]}..., the manifest says {info.sha256[:12]}...: damaged or exchanged, not opened",
-            where=str(path),
-            remedy=REBUILD,
-        )
-    return data
 
 
 def _unpickled(data: bytes, path: Path) -> Any:
@@ -260,15 +232,3 @@ def _unpickled(data: bytes, path: Path) -> Any:
         except Exception as error:  # what unpickling under other code raises is anything
             found = f"can't be opened by this version of communique ({type(error).__name__}: {error})"
             raise PipelineError(found, where=str(path), remedy=REBUILD) from error
-
-
-def _check_versions(info: ModelInfo, path: Path) -> None:
-    here = library_versions()
-    for name, parts in _STRICT.items():
-        there = info.versions.get(name, "unknown")
-        if there.split(".")[:parts] != here[name].split(".")[:parts]:
-            raise PipelineError(
-                f"made with {name} {there}, but {here[name]} is installed",
-                where=str(path),
-                remedy=REBUILD,
-            )

@@ -31,9 +31,10 @@ FLOORS: dict[str, list[str]] = {
         "gate",
     ],
     "learning: encoder": ["encoder_base", "encoder", "combined"],
-    "shelf": ["shelf", "card", "registry", "promotion", "fitted", "probe"],
+    "shelf": ["shelf", "markdown", "card_scores", "card", "manifest", "registry", "promotion", "fitted", "probe"],
+    "shelf: exchange": ["exchange_audit", "exchange_file", "exchange"],
     "verbs": ["challenge", "train", "classify", "compare"],
-    "doors": ["cli_base", "cli_classify", "cli_train", "cli_models", "cli", "__init__", "__main__"],
+    "doors": ["cli_base", "cli_classify", "cli_train", "cli_models", "cli_exchange", "cli", "__init__", "__main__"],
 }
 ORDER = [module for floor in FLOORS.values() for module in floor]
 MODULES = sorted((ROOT / "pipeline").rglob("*.py"))

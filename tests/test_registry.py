@@ -224,8 +224,38 @@ def _shorten(folder: Path) -> None:
         file.write(b"x")
 
 
+def _cut(folder: Path) -> None:
+    """What a full disk or a broken copy leaves of a model file: its beginning."""
+    data = registry.model_bytes({"a": list(range(10_000))})
+    change(folder, sha256=registry.hashlib.sha256(data).hexdigest())
+    (folder / "model.joblib").write_bytes(data[: len(data) // 2])
+
+
+def _link(folder: Path) -> None:
+    """A file elsewhere whose hash the manifest knows."""
+    elsewhere = folder.parent.parent / "elsewhere.joblib"
+    (folder / "model.joblib").rename(elsewhere)
+    (folder / "model.joblib").symlink_to(elsewhere)
+
+
+def _pipe(folder: Path) -> None:
+    """Reading it would wait for ever."""
+    (folder / "model.joblib").unlink()
+    os.mkfifo(folder / "model.joblib")
+
+
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "damaged file": (_shorten, r"model\.joblib: SHA-256 is \w{12}\.\.\., the manifest says \w{12}\.\.\.: damaged"),
+    "file cut off": (
+        _cut,
+        r"model\.joblib: SHA-256 is .*: cut off, not opened \(bring it back with `communique models",
+    ),
+    "empty file": (
+        lambda folder: (folder / "model.joblib").write_bytes(b""),
+        r"model\.joblib: SHA-256 is .*: empty, not",
+    ),
+    "link to a file": (_link, r"model\.joblib: is a link, or no plain file, and not opened"),
+    "pipe for a file": (_pipe, r"model\.joblib: is a link, or no plain file, and not opened"),
     "missing file": (lambda folder: (folder / "model.joblib").unlink(), r"model\.joblib: can't be read: No such file"),
     "missing manifest": (
         lambda folder: (folder / "model.json").unlink(),
@@ -237,7 +267,17 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "binary manifest": (lambda folder: (folder / "model.json").write_bytes(b"\xff"), "the manifest can't be read"),
     "list for a manifest": (lambda folder: (folder / "model.json").write_text("[]"), "manifest version None"),
-    "newer manifest": (lambda folder: change(folder, manifest_version=2), "manifest version 2; this version of "),
+    "newer manifest": (
+        lambda folder: change(folder, manifest_version=2),
+        "manifest version 2; this version of communique reads 1 .install a newer communique",
+    ),
+    "older manifest": (lambda folder: change(folder, manifest_version=0), "manifest version 0; this version of "),
+    "text for thresholds": (lambda folder: change(folder, thresholds="high"), "the manifest's 'thresholds' is wrong: "),
+    "list for versions": (lambda folder: change(folder, versions=[1]), "the manifest's 'versions' is wrong: "),
+    "deep manifest": (
+        lambda folder: (folder / "model.json").write_text("[" * 100_000),
+        r"model\.json: the manifest can't be read",
+    ),
     "manifest without labels": (lambda folder: change(folder, labels=None), "the manifest is not complete"),
     "unknown field": (lambda folder: change(folder, colour="red"), "the manifest is not complete: .*'colour'"),
     "manifest of another": (lambda folder: change(folder, id="m1"), "the manifest is of model 'm1'"),
@@ -270,6 +310,27 @@ def test_a_faulty_model_has_its_own_message_and_is_not_unpickled(
     assert (done.code, done.out) == (1, "")
     assert len(done.said) == 1
     assert not payload.exists()
+
+
+def test_a_current_that_names_no_model_is_said_to_be_at_fault(shelf: Path, trained: Training) -> None:
+    (shelf / "current").write_text("m0\n")
+    with pytest.raises(
+        PipelineError,
+        match=rf"models/current: there is no model 'm0'; the models are: {trained.info.id} \(name one .*{REMEDY}",
+    ):
+        registry.load_model(shelf)
+
+
+def test_bytes_are_read_without_unpickling(bombed: tuple[Path, Path]) -> None:
+    folder, payload = bombed
+    data, info = registry.read_model(folder.parent)
+    assert (data, info.id) == ((folder / "model.joblib").read_bytes(), folder.name)
+    assert not payload.exists()
+
+
+def test_how_a_model_came_about_is_no_part_of_what_it_is(tmp_path: Path) -> None:
+    info = registry.save(DATA, FIELDS, tmp_path)
+    assert registry.save(DATA, {**FIELDS, "imported": {"file": "x"}, "gate": {"promoted": True}}, tmp_path) == info
 
 
 def test_a_model_outside_the_folder_is_not_unpickled(bombed: tuple[Path, Path], tmp_path: Path) -> None:
