@@ -285,11 +285,12 @@ def test_who_asks_for_reasons_too_early_is_told_to_ask_again(models: Path, small
         return right()
 
     keeper.current.reasoner = late  # type: ignore[method-assign]
-    with TestClient(create_app(keeper, limits=Limits(timeout=1.0)), base_url="http://localhost") as early:
+    with TestClient(create_app(keeper, limits=Limits(timeout=5.0)), base_url="http://localhost") as early:
         answer = early.post("/v1/explain", json={"text": GOAL})
         assert (answer.status_code, error_of(answer)["code"]) == (503, "starting")
         assert early.post("/v1/classify", json={"text": GOAL}).status_code == 200, "nobody else waits for it"
         ready.set()
+        right()  # it has been read by now
         assert early.post("/v1/explain", json={"text": GOAL}).status_code == 200
 
 
