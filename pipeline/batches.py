@@ -3,16 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
+from pipeline.cues import CueMatcher
 from pipeline.records import KINDS, Example
 from pipeline.sentences import Parsed, Tokens, tokens_of
 
 Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What features are made of, as far as it hangs on the units alone: computed once, for all folds.
+
+    Attributes
+    ----------
+    ngrams : csr matrix of shape (n_units, n_keys)
+        1 where a word or pair of neighbours stands in a unit.
+    keys : array of shape (n_keys,)
+        The number of each word or pair, in rising order.
+    pairs : array of shape (n_keys, 2)
+        Its words, as indices into ``words``; the second is -1 for a single word.
+    words : tuple of str
+    cues, structure : csr matrices of n_units rows
+    heading_cues : csr matrix of shape (n_headings, n_groups)
+    matcher : CueMatcher
+        What found the cues.
+    """
+
+    ngrams: sparse.csr_matrix
+    keys: NDArray[np.uint64]
+    pairs: Ints
+    words: tuple[str, ...]
+    cues: sparse.csr_matrix
+    structure: sparse.csr_matrix
+    heading_cues: sparse.csr_matrix
+    matcher: CueMatcher
+
+    def take(self, rows: Ints) -> Parts:
+        """The parts of some units."""
+        return replace(self, ngrams=self.ngrams[rows], cues=self.cues[rows], structure=self.structure[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +69,8 @@ class Batch:
         Index into ``headings`` of each unit's section; 0 where there is none.
     texts, heading_texts : tuples of str
         The text of each unit and of each heading, for a sentence encoder, which reads strings and no tokens.
+    parts : Parts, optional
+        Computed beforehand, where the same units are fitted again and again.
     """
 
     tokens: Tokens
@@ -43,6 +80,7 @@ class Batch:
     sections: Ints
     texts: tuple[str, ...]
     heading_texts: tuple[str, ...]
+    parts: Parts | None = None
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -63,7 +101,60 @@ class Batch:
             sections=self.sections[rows],
             texts=tuple(self.texts[row] for row in rows.tolist()),
             heading_texts=self.heading_texts,
+            parts=None if self.parts is None else self.parts.take(rows),
         )
+
+
+def joined(batches: Sequence[Batch], matcher: CueMatcher) -> Batch:
+    """Batches with parts, one after the other: the same as the batch of all of their units together.
+
+    No document may stand in two of them.
+    """
+    headings: dict[str, tuple[int, int]] = {}  # where each distinct one comes up first: its batch, and its place there
+    for number, batch in enumerate(batches):
+        for place, text in enumerate(batch.heading_texts):
+            headings.setdefault(text, (number, place))
+    order = {text: index for index, text in enumerate(headings)}
+    sections = [np.array([order[text] for text in batch.heading_texts])[batch.sections] for batch in batches]
+    counts = np.cumsum([0, *(int(batch.documents[-1]) + 1 if len(batch) else 0 for batch in batches)])
+    return Batch(
+        tokens=_joined_tokens([batch.tokens for batch in batches]),
+        kinds=np.concatenate([batch.kinds for batch in batches]),
+        documents=np.concatenate([batch.documents + first for batch, first in zip(batches, counts, strict=False)]),
+        headings=tokens_of(list(headings)),
+        sections=np.concatenate(sections),
+        texts=tuple(text for batch in batches for text in batch.texts),
+        heading_texts=tuple(headings),
+        parts=_joined_parts([batch.parts for batch in batches if batch.parts], list(headings.values()), matcher),
+    )
+
+
+def _joined_tokens(parts: Sequence[Tokens]) -> Tokens:
+    sizes = np.concatenate([np.diff(part.starts) for part in parts])
+    starts = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+    return Tokens(np.concatenate([part.attributes for part in parts]), starts)
+
+
+def _joined_parts(parts: Sequence[Parts], headings: Sequence[tuple[int, int]], matcher: CueMatcher) -> Parts:
+    number: dict[str, int] = {}
+    words = [np.array([number.setdefault(word, len(number)) for word in part.words] + [-1]) for part in parts]
+    keys, first = np.unique(np.concatenate([part.keys for part in parts]), return_index=True)
+    pairs = np.concatenate([word[part.pairs] for word, part in zip(words, parts, strict=True)])[first]
+    ngrams = []
+    for part in parts:  # keys are in rising order in each, so those of a unit stay in order
+        column = np.searchsorted(keys, part.keys)[part.ngrams.indices]
+        shape = (part.ngrams.shape[0], len(keys))
+        ngrams.append(sparse.csr_matrix((part.ngrams.data, column, part.ngrams.indptr), shape=shape))
+    return Parts(
+        ngrams=sparse.vstack(ngrams, format="csr"),
+        keys=keys,
+        pairs=pairs,
+        words=tuple(number),
+        cues=sparse.vstack([part.cues for part in parts], format="csr"),
+        structure=sparse.vstack([part.structure for part in parts], format="csr"),
+        heading_cues=sparse.vstack([parts[at].heading_cues[place] for at, place in headings], format="csr"),
+        matcher=matcher,
+    )
 
 
 def _headings(sections: Sequence[str | None]) -> tuple[tuple[str, ...], Tokens, Ints]:

@@ -16,6 +16,7 @@ from pipeline.batches import batch_of_parsed
 from pipeline.combined import CombinedClassifier
 from pipeline.model import UnitClassifier
 from pipeline.places import models_folder
+from pipeline.probe import check_probe
 from pipeline.readers import read
 from pipeline.records import Document, Failure, ModelInfo, PipelineError, Prediction
 from pipeline.sentences import Parsed, parse
@@ -146,10 +147,12 @@ def load(model_id: str | None = None, *, models: Path | str | None = None) -> Mo
     Raises
     ------
     PipelineError
-        There is no such model, or it is not what its manifest says; nothing is unpickled then. Or it needs a
-        sentence encoder that is not on this machine.
+        There is no such model, or it is not what its manifest says; nothing is unpickled then. Or it was made by
+        other code than is installed, or needs a sentence encoder that is not on this machine.
     """
-    classifier, info = registry.load_model(models_folder(Path(models) if models is not None else None), model_id)
+    folder = models_folder(Path(models) if models is not None else None)
+    classifier, info = registry.load_model(folder, model_id)
+    check_probe(classifier, info, str(folder / info.id))
     if isinstance(classifier, CombinedClassifier):
         classifier.open_encoder()
     return Model(classifier, info)

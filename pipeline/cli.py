@@ -12,11 +12,11 @@ from typing import Annotated
 
 import typer
 
-from pipeline import cli_classify, cli_corpus, cli_train
+from pipeline import cli_classify, cli_corpus, cli_exchange, cli_models, cli_train
 from pipeline.cli_base import app
 
 #: Importing a module of commands is what adds its commands to the application.
-__all__ = ["app", "cli_classify", "cli_corpus", "cli_train"]
+__all__ = ["app", "cli_classify", "cli_corpus", "cli_exchange", "cli_models", "cli_train"]
 
 
 @app.callback(invoke_without_command=True)

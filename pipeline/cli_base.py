@@ -118,7 +118,7 @@ def model_or_train(models: Path | None, model: str | None) -> Model:
     """The model to use. Where no folder has one, one is trained first, and said so."""
     from pipeline.classify import load
     from pipeline.places import models_folder, writable_models_folder
-    from pipeline.registry import current_id
+    from pipeline.shelf import current_id
 
     if model is None and current_id(models_folder(models)) is None:
         from pipeline.train import train
@@ -128,3 +128,12 @@ def model_or_train(models: Path | None, model: str | None) -> Model:
         train(models=target, cross_validation=False, progress=say)
         models = target
     return load(model, models=models)
+
+
+#: `communique models ...`: the shelf, and models from and to elsewhere.
+models_app = typer.Typer(
+    help="The models on the shelf: list, compare, promote, export, import.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(models_app, name="models")

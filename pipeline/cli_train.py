@@ -44,13 +44,34 @@ def train_cli(
             help="Fine-tune a sentence encoder too; 'default' is all-MiniLM-L6-v2. Needs the extra [encoder].",
         ),
     ] = None,
+    gate: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--gate",
+            metavar="FILE",
+            help="A labelled corpus file on which the model must not be worse either; may be given again.",
+        ),
+    ] = None,
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Use the model even if the gate refuses it; its card will say so.")
+    ] = False,
+    cache: Annotated[
+        Path | None,
+        typer.Option("--cache", metavar="DIR", help="Where tokens and features are kept. Default: the user's cache."),
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Compute everything; keep nothing.")] = False,
 ) -> None:
-    """Fit a model on the corpus, measure it, save it under models/ and make it the one in use.
+    """Fit a model on the corpus, measure it, save it under models/, and use it unless it is worse than the one in use.
 
-    A model with an --encoder is saved beside it, and used where --model names it.
+    A model that is refused is kept on the shelf, with the reason. A model with an --encoder is saved beside the one in
+    use, and used where --model names it.
 
     Example: communique train --corpus corpus --models models
+
+    Exit code: 0 done; 1 the corpus has errors, or the gate refused the model; 2 wrong usage.
     """
+    from pipeline.cache import default_cache_folder
+    from pipeline.gate import gate_text
     from pipeline.report import evaluation_text
     from pipeline.train import train
 
@@ -62,12 +83,25 @@ def train_cli(
             n_jobs=jobs,
             cross_validation=cross_validation,
             encoder=encoder,
+            gate_files=gate or (),
+            promote=promote,
+            cache=None if no_cache else cache or default_cache_folder(),
             progress=say,
         )
         for scores in (done.cross_validation, done.heldout):
             if scores is not None:
                 print(evaluation_text(scores) + "\n")
+        if done.gate is not None and (text := gate_text(done.gate)):
+            print(text + "\n")
         print(f"model {done.info.id}, card in {done.folder / 'README.md'}")
+        if done.gate is not None and not done.gate["promoted"] and not done.promoted:
+            for reason in done.gate["reasons"]:
+                say(f"communique: {reason}")
+            say(
+                f"communique: {done.info.id} is kept and not used; {done.gate['against']} still is (look at the added "
+                f"files with `communique check`; or `communique models promote {done.info.id}` to use it all the same)"
+            )
+            raise typer.Exit(1)
 
 
 @app.command(name="evaluate")

@@ -79,8 +79,8 @@ def _heldout_files(paths: Sequence[Path]) -> frozenset[str]:
     return frozenset(file for file, folder in folders.items() if HELDOUT in folder.parts[common:])
 
 
-def _at(example: Example, message: str, severity: Severity = "error") -> Problem:
-    return Problem(example.file, example.line, message, severity)
+def _at(example: Example, message: str, severity: Severity = "error", *, leak: bool = False) -> Problem:
+    return Problem(example.file, example.line, message, severity, leak)
 
 
 def _place(example: Example) -> str:
@@ -194,7 +194,7 @@ def _repeated_across(examples: Sequence[Example], heldout: frozenset[str]) -> It
         elif leak := next((other for other in others if (other.file in heldout) != side), None):
             message = f"the same text stands in {_place(leak)}, on the other side of train and {HELDOUT}"
             if words >= _LEAK_WORDS:
-                yield _at(example, f"{message}; put both articles on one side, or delete one row")
+                yield _at(example, f"{message}; put both articles on one side, or delete one row", leak=True)
             else:
                 yield _at(example, message, "warning")
         elif others:
@@ -220,6 +220,6 @@ def _near_duplicates(examples: Sequence[Example], heldout: frozenset[str]) -> It
             f"{pair.shared} of {pair.shorter} runs of five words are the same"
         )
         if leaks:
-            yield _at(example, f"{message}, across train and {HELDOUT}; put both articles on one side")
+            yield _at(example, f"{message}, across train and {HELDOUT}; put both articles on one side", leak=True)
         else:
             yield _at(example, message, "warning")

@@ -41,6 +41,8 @@ class Problem:
     message: str
     severity: Severity = "error"
     outdated: bool = False
+    #: the text stands on both sides of train and heldout: `train` keeps it out of the fit, and can go on
+    leak: bool = False
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file

@@ -17,6 +17,8 @@ from pipeline.records import Example
 _RUN = 5
 #: Units of fewer than eight words have too few runs to tell a copy from a stock phrase.
 _FEWEST_RUNS = 4
+#: Words from which on the same text is a copy, whatever its runs.
+_LONG = 8
 _RESEMBLANCE = 0.5
 _CONTAINMENT = 0.8
 #: A run remembers only its first units: later copies of a stock sentence are compared with those, so
@@ -61,6 +63,37 @@ def similar_pairs(examples: Sequence[Example]) -> list[Similar]:
     return pairs
 
 
+def similar_across(known: Sequence[Example], others: Sequence[Example]) -> list[tuple[int, int]]:
+    """Which of the others nearly repeat a known unit: places in ``others`` and in ``known``, the closest one of each.
+
+    Unlike :func:`similar_pairs` it also counts what stands in two articles of the same name, and long units with the
+    same text.
+    """
+    index: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    sizes: list[int] = []
+    texts: dict[str, int] = {}
+    for number, example in enumerate(known):
+        runs = _runs(example.text)
+        sizes.append(len(runs))
+        if len(example.text.split()) >= _LONG:
+            texts.setdefault(_plain(example.text), number)
+        for run in runs if len(runs) >= _FEWEST_RUNS else ():
+            if len(seen := index[run]) < _REMEMBERED:
+                seen.append(number)
+    pairs = []
+    for place, example in enumerate(others):
+        runs = _runs(example.text)
+        shared: dict[int, int] = defaultdict(int)
+        for run in runs:
+            for number in index.get(run, ()):
+                shared[number] += 1
+        close = [number for number, count in shared.items() if _close(count, len(runs), sizes[number])]
+        same = texts.get(_plain(example.text))
+        if close or same is not None:
+            pairs.append((place, same if same is not None else max(close, key=lambda number: shared[number])))
+    return pairs
+
+
 def near_duplicate_groups(examples: Sequence[Example]) -> dict[str, str]:
     """Every article with its group: the first, by name, of the articles tied by near-duplicate units.
 
@@ -84,6 +117,10 @@ def near_duplicate_groups(examples: Sequence[Example]) -> dict[str, str]:
 def _runs(text: str) -> set[tuple[str, ...]]:
     words = _WORD.findall(text.casefold())
     return set(zip(*(words[start:] for start in range(_RUN)), strict=False))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def _close(shared: int, one: int, other: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +36,14 @@ def article_groups(examples: Sequence[Example]) -> Ints:
     return np.asarray(numbers, dtype=np.int64)
 
 
-def source_groups(examples: Sequence[Example]) -> Ints:
+def source_groups(examples: Sequence[Example], articles: Ints | None = None) -> Ints:
     """A group number for each unit: its corpus file, and with it all files that share an article or near-duplicates.
 
     Calibration on whole files shows the scores on text of another origin, which is what a user's news is. Where
-    fewer than ``LEAST_SOURCES`` groups come of it, they are the groups of :func:`article_groups`.
+    fewer than ``LEAST_SOURCES`` groups come of it, they are the groups of :func:`article_groups`, which can be given as
+    ``articles`` where they are known already.
     """
-    articles = article_groups(examples)
+    articles = article_groups(examples) if articles is None else articles
     _, files = np.unique([example.file for example in examples], return_inverse=True)
     n_articles = int(articles.max()) + 1
     size = n_articles + int(files.max()) + 1
@@ -81,27 +83,53 @@ def _fold_probabilities(
     return classifier.predict_proba(batch.take(test)), [classifier.thresholds_[label] for label in classifier.labels]
 
 
-def cross_validate(
-    classifier: UnitClassifier, examples: Sequence[Example], *, n_splits: int = 5, n_jobs: int = 1
-) -> Evaluation:
-    """Scores of article-grouped cross-validation.
+@dataclass(frozen=True, slots=True)
+class OutOfFold:
+    """What models say of articles that they were not fitted on: one model a fold, every unit in the test part of one.
+
+    ``folds`` has the train and test rows of each; ``true`` the label numbers of shape (n_units,), ``probabilities`` has
+    shape (n_units, n_labels), ``thresholds`` the folds' mean of each label's threshold.
+    """
+
+    folds: list[tuple[Ints, Ints]]
+    true: Ints
+    probabilities: Floats
+    thresholds: list[float]
+
+
+def out_of_fold(
+    classifier: UnitClassifier,
+    examples: Sequence[Example],
+    *,
+    n_splits: int = 5,
+    n_jobs: int = 1,
+    batch: Batch | None = None,
+    groups: Ints | None = None,
+) -> OutOfFold:
+    """Probabilities by article-grouped cross-validation.
 
     Everything that is learnt (vocabulary, coefficients, calibration, thresholds) is learnt inside the
     training part of each fold.
+
+    Parameters
+    ----------
+    batch, groups : optional
+        The examples as :func:`~pipeline.batches.batch_of_examples` and :func:`article_groups` give them, where they
+        are known already.
 
     Raises
     ------
     PipelineError
         The examples hold fewer than three groups of articles, or a label that the classifier does not know.
     """
-    groups = article_groups(examples)
+    groups = article_groups(examples) if groups is None else groups
     # a fold's training part is split once more, for calibration
     if len(np.unique(groups)) < 3:
         raise PipelineError(
             "cross-validation needs units of at least three articles that share no near-duplicates",
             remedy="add corpus files of other articles",
         )
-    batch, chosen, sources = batch_of_examples(examples), natural(examples), source_groups(examples)
+    batch, chosen, sources = batch or batch_of_examples(examples), natural(examples), source_groups(examples, groups)
     y = np.array([example.label for example in examples])
     true = _label_numbers(examples, classifier.labels, "cross-validation")
     folds = grouped_folds(true, groups, n_splits, classifier.random_state)
@@ -113,7 +141,60 @@ def cross_validate(
     for (_, test), (part, _) in zip(folds, parts, strict=True):
         probabilities[test] = part
     thresholds = np.mean([levels for _, levels in parts], axis=0)
-    return _evaluation("cross-validation", classifier.labels, examples, true, probabilities, thresholds)
+    return OutOfFold(folds, true, probabilities, thresholds.tolist())
+
+
+def cross_validate(
+    classifier: UnitClassifier, examples: Sequence[Example], *, n_splits: int = 5, n_jobs: int = 1
+) -> Evaluation:
+    """Scores of article-grouped cross-validation; see :func:`out_of_fold`."""
+    found = out_of_fold(classifier, examples, n_splits=n_splits, n_jobs=n_jobs)
+    return out_of_fold_scores(found, classifier.labels, examples)
+
+
+def out_of_fold_scores(found: OutOfFold, labels: Sequence[str], examples: Sequence[Example]) -> Evaluation:
+    """The scores of :func:`out_of_fold`."""
+    return _evaluation("cross-validation", labels, examples, found.true, found.probabilities, found.thresholds)
+
+
+def refitted_predictions(
+    classifier: UnitClassifier,
+    batch: Batch,
+    labels: Sequence[str | None],
+    folds: Sequence[tuple[Ints, Ints]],
+    *,
+    n_jobs: int = 1,
+) -> Ints | None:
+    """What a classifier's settings say of all units when fitted, in each fold, on those that have a label here.
+
+    Calibration is left out: it does not change which label is the most probable.
+
+    Parameters
+    ----------
+    labels : n label names, None for units that are only predicted
+    folds : train and test rows of each fold
+
+    Returns
+    -------
+    Label numbers of shape (n_units,), or None where a fold has too few labels to fit on.
+    """
+    number = {label: index for index, label in enumerate(classifier.labels)}
+    target = np.array([-1 if label is None else number[label] for label in labels], dtype=np.int64)
+    parts = [(train[target[train] >= 0], test) for train, test in folds]
+    if any(len(np.unique(target[train])) < 2 for train, _ in parts):
+        return None
+    scores = Parallel(n_jobs=n_jobs)(
+        delayed(clone(classifier)._fit_fold)(batch, target, train, test) for train, test in parts
+    )
+    said = np.zeros(len(target), dtype=np.int64)
+    for (_, test), found in zip(parts, scores, strict=True):
+        said[test] = found.argmax(axis=1)
+    return said
+
+
+def predictions(classifier: UnitClassifier, examples: Sequence[Example]) -> Ints:
+    """The number of the label that a fitted classifier gives each unit."""
+    return np.asarray(classifier.predict_proba(batch_of_examples(examples)).argmax(axis=1))
 
 
 def _evaluation(

@@ -10,20 +10,25 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from pipeline.batches import Batch
-from pipeline.cues import CueMatcher, Matches, lookup
+from pipeline.batches import Batch, Parts
+from pipeline.cues import CueMatcher, lookup
 from pipeline.lexicon import Group, load_lexicon
+from pipeline.parts import (
+    STANCES,
+    STRUCTURE_NAMES,
+    binary,
+    cue_matrix,
+    heading_cues,
+    ngram_keys,
+    parts_of,
+    structure_matrix,
+)
 from pipeline.records import KINDS
-from pipeline.sentences import Tokens, hash_of, string_of
-from pipeline.structure import CLASS_NAMES, NORM, Zones, class_counts, first_classes, zones
+from pipeline.sentences import Tokens
+from pipeline.structure import NORM, Zones, zones
 
 Ints = NDArray[np.int64]
-_PAIR = np.uint64(0x9E3779B97F4A7C15)
-_COLON = np.uint64(hash_of(":"))
-#: A colon this many tokens from the start at most ends a run-in head.
-_RUN_IN = 8
 _NONE = np.zeros(0, dtype=np.int64)
-_LENGTHS = (5, 10, 18, 28, 40)
 
 
 class _Block(NamedTuple):
@@ -33,45 +38,15 @@ class _Block(NamedTuple):
     names: list[str]
 
 
-def _binary(rows: Ints, columns: Ints, shape: tuple[int, int]) -> sparse.csr_matrix:
-    """1 where (row, column) occurs at least once."""
-    matrix = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape=shape)
-    matrix.sum_duplicates()
-    matrix.data[:] = 1.0
-    return matrix
-
-
-def _ngram_keys(norms: NDArray[np.uint64], unit: Ints) -> tuple[NDArray[np.uint64], Ints]:
-    """Keys of all words and all pairs of neighbours inside a unit, and the unit of each."""
-    with np.errstate(over="ignore"):
-        pairs = norms[:-1] * _PAIR + norms[1:]
-    inside = unit[:-1] == unit[1:]
-    return np.concatenate((norms, pairs[inside])), np.concatenate((unit, unit[:-1][inside]))
-
-
 @lru_cache(maxsize=1)
 def _matcher_of(groups: tuple[Group, ...]) -> CueMatcher:
     """The matcher of a lexicon, built once per process: every fold of a cross-validation needs the same."""
     return CueMatcher(groups)
 
 
-def _text_of(key: np.uint64) -> str:
-    """The string of a norm, or its number in a worker process, which never met the strings of its batch."""
-    try:
-        return string_of(int(key))
-    except KeyError:
-        return f"{int(key):016x}"
-
-
-def _heads(tokens: Tokens, where: Zones) -> NDArray[np.bool_]:
-    """Which tokens open their unit, or follow a colon among its first tokens."""
-    n = len(tokens.attributes)
-    first = tokens.starts[where.unit] if n else np.zeros(0, dtype=np.int64)
-    place = np.arange(n) - first
-    heads: NDArray[np.bool_] = place == 0
-    colon = tokens.attributes[:, NORM] == _COLON
-    heads[1:] |= colon[:-1] & (place[1:] > 0) & (place[1:] <= _RUN_IN)
-    return heads
+def lexicon_matcher() -> CueMatcher:
+    """The matcher of the lexicon that communique has now; a fitted model keeps the one that it was fitted with."""
+    return _matcher_of(load_lexicon())
 
 
 class UnitFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -110,34 +85,19 @@ class UnitFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, batch: Batch, y: Any = None) -> UnitFeatures:
         """Learn the vocabulary and its inverse document frequencies from a batch."""
-        self.matcher_ = _matcher_of(load_lexicon())
-        tokens = batch.tokens
-        unit = zones(tokens).unit
-        norms = tokens.attributes[:, NORM]
-        keys, rows = _ngram_keys(norms, unit)
-        order = np.lexsort((rows, keys))
-        keys, rows = keys[order], rows[order]
-        again = np.zeros(len(keys), dtype=bool)
-        again[1:] = (keys[1:] == keys[:-1]) & (rows[1:] == rows[:-1])
-        vocabulary, frequency = np.unique(keys[~again], return_counts=True)
-        keep = frequency >= self.min_df
-        self.vocabulary_ = vocabulary[keep]
+        parts = batch.parts or parts_of(batch, lexicon_matcher())
+        self.matcher_ = parts.matcher
+        frequency = np.bincount(parts.ngrams.indices, minlength=len(parts.keys))
+        keep = frequency >= max(self.min_df, 1)
+        self.vocabulary_ = parts.keys[keep]
         self.idf_ = np.log((1 + len(batch)) / (1 + frequency[keep])) + 1.0
-        self._name_ngrams(norms)
+        names = parts.words
+        self.ngrams_ = [
+            f"word={names[one]} {names[two]}" if two >= 0 else f"word={names[one]}"
+            for one, two in parts.pairs[keep].tolist()
+        ]
         self.feature_names_ = [name for block in self._blocks(batch.take(_NONE)) for name in block.names]
         return self
-
-    def _name_ngrams(self, norms: NDArray[np.uint64]) -> None:
-        """Names in the vocabulary's order; a word or pair is looked up once, where it first stands."""
-        with np.errstate(over="ignore"):
-            pairs = norms[:-1] * _PAIR + norms[1:]
-        names: dict[int, str] = {}
-        for keys, width in ((norms, 1), (pairs, 2)):
-            found, first = np.unique(keys, return_index=True)
-            known = lookup(self.vocabulary_, found) >= 0
-            for key, at in zip(found[known].tolist(), first[known].tolist(), strict=True):
-                names.setdefault(key, " ".join(_text_of(norm) for norm in norms[at : at + width]))
-        self.ngrams_ = [f"word={names[key]}" for key in self.vocabulary_.tolist()]
 
     def transform(self, batch: Batch) -> sparse.csr_matrix:
         """The matrix of shape (n_units, n_features), float64."""
@@ -148,85 +108,56 @@ class UnitFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.array(self.feature_names_, dtype=object)
 
     def _blocks(self, batch: Batch) -> list[_Block]:
-        where = zones(batch.tokens)
-        matches = self.matcher_.match(batch.tokens.attributes[:, NORM], batch.tokens.starts)
-        cues = self._cues(batch.tokens, where, matches)
+        matcher = self.matcher_
+        parts = batch.parts
+        if parts is not None and parts.matcher is matcher:
+            cues, structure, headings = parts.cues, parts.structure, parts.heading_cues
+            ngrams = self._known_ngrams(parts)
+        else:
+            where = zones(batch.tokens)
+            cues = cue_matrix(batch.tokens, where, matcher)
+            structure, headings = structure_matrix(batch, where), heading_cues(batch.headings, matcher)
+            ngrams = self._found_ngrams(batch.tokens, where)
+        n = len(matcher.names)
         blocks = []
         if self.ngram_weight:
-            blocks.append(self._ngrams(batch.tokens, where))
-        n = len(self.matcher_.names)
+            blocks.append(self._ngrams(ngrams))
         if self.cue_weight:
-            blocks.append(_Block(cues.matrix[:, :n] * self.cue_weight, cues.names[:n]))
+            blocks.append(_Block(cues[:, :n] * self.cue_weight, [f"cue={name}" for name in matcher.names]))
         if self.stance_weight:
-            blocks.append(_Block(cues.matrix[:, n:] * self.stance_weight, cues.names[n:]))
+            stances = [f"cue={name}/{kind}" for kind in STANCES for name in matcher.names]
+            blocks.append(_Block(cues[:, n:] * self.stance_weight, stances))
         if self.structure_weight:
-            blocks.append(self._structure(batch, where))
+            blocks.append(_Block(structure * self.structure_weight, list(STRUCTURE_NAMES)))
         if self.context_weight:
-            blocks.append(self._context(batch, cues.matrix[:, :n]))
+            blocks.append(self._context(batch, cues[:, :n], headings))
         return blocks
 
-    def _ngrams(self, tokens: Tokens, where: Zones) -> _Block:
-        keys, rows = _ngram_keys(tokens.attributes[:, NORM], where.unit)
+    def _found_ngrams(self, tokens: Tokens, where: Zones) -> sparse.csr_matrix:
+        """1 where a word or pair of the vocabulary stands in a unit."""
+        keys, rows, _ = ngram_keys(tokens.attributes[:, NORM], where.unit)
         columns = lookup(self.vocabulary_, keys)
         known = columns >= 0
-        shape = (len(tokens.starts) - 1, len(self.vocabulary_))
-        matrix = _binary(rows[known], columns[known], shape)
+        return binary(rows[known], columns[known], (len(tokens.starts) - 1, len(self.vocabulary_)))
+
+    def _known_ngrams(self, parts: Parts) -> sparse.csr_matrix:
+        """The same, from parts: their keys are in the vocabulary's order, so that a unit's columns stay in order."""
+        columns = lookup(self.vocabulary_, parts.keys)[parts.ngrams.indices]
+        known = columns >= 0
+        starts = np.concatenate(([0], np.cumsum(known)))[parts.ngrams.indptr]
+        shape = (parts.ngrams.shape[0], len(self.vocabulary_))
+        return sparse.csr_matrix((np.ones(int(known.sum())), columns[known], starts), shape=shape)
+
+    def _ngrams(self, matrix: sparse.csr_matrix) -> _Block:
         matrix.data = self.idf_[matrix.indices]
         length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
         scale = np.divide(self.ngram_weight, length, out=np.zeros_like(length), where=length > 0)
         matrix.data *= np.repeat(scale, np.diff(matrix.indptr))
         return _Block(matrix, self.ngrams_)
 
-    def _cues(self, tokens: Tokens, where: Zones, matches: Matches) -> _Block:
-        """Each group, and each group with where it stands: main, subordinate, quoted, negated, early, at the head.
-
-        The head is the unit's first word, or the first behind a run-in head ("Energy Security: Exploring ...").
-        """
-        names = self.matcher_.names
-        n_units, n = len(tokens.starts) - 1, len(names)
-        row, at = where.unit[matches.token], matches.token
-        early = at - tokens.starts[row] < 0.4 * np.diff(tokens.starts)[row]
-        main = ~where.subordinate[at] & ~where.quoted[at]
-        variants = {
-            "": np.ones(len(at), dtype=bool),
-            "main": main & ~where.negated[at],
-            "subordinate": where.subordinate[at],
-            "quoted": where.quoted[at],
-            "negated": where.negated[at],
-            "early": early & ~where.subordinate[at],
-            "head": _heads(tokens, where)[at],
-        }
-        rows = np.concatenate([row[chosen] for chosen in variants.values()])
-        columns = np.concatenate([matches.group[chosen] + n * i for i, chosen in enumerate(variants.values())])
-        matrix = _binary(rows, columns, (n_units, n * len(variants)))
-        return _Block(matrix, [f"cue={name}{'/' if kind else ''}{kind}" for kind in variants for name in names])
-
-    def _structure(self, batch: Batch, where: Zones) -> _Block:
-        tokens = batch.tokens
-        counts = np.minimum(class_counts(tokens, where.unit), 3.0) / 2.0
-        first = first_classes(tokens)
-        size = np.diff(tokens.starts)
-        lengths = np.stack([size > limit for limit in _LENGTHS], axis=1)
-        kinds = np.eye(len(KINDS))[batch.kinds]
-        quoted = np.bincount(where.unit[where.quoted], minlength=len(size)) / np.maximum(size, 1)
-        dense = np.hstack([counts, first, lengths, kinds, quoted[:, None], quoted[:, None] > 0.5])
-        names = [
-            *(f"has={name}" for name in CLASS_NAMES),
-            *(f"first={name}" for name in CLASS_NAMES),
-            *(f"longer={limit}" for limit in _LENGTHS),
-            *(f"kind={kind}" for kind in KINDS),
-            "quoted=share",
-            "quoted=most",
-        ]
-        return _Block(sparse.csr_matrix(dense * self.structure_weight), names)
-
-    def _context(self, batch: Batch, cues: sparse.csr_matrix) -> _Block:
+    def _context(self, batch: Batch, cues: sparse.csr_matrix, headings: sparse.csr_matrix) -> _Block:
         """Cues of the section (once more for list items, which inherit from it) and of the unit before."""
         names = self.matcher_.names
-        heading_matches = self.matcher_.match(batch.headings.attributes[:, NORM], batch.headings.starts)
-        heading_unit = zones(batch.headings).unit[heading_matches.token]
-        n_headings = len(batch.headings.starts) - 1
-        headings = _binary(heading_unit, heading_matches.group, (n_headings, len(names)))
         section = headings[batch.sections]
         listed = sparse.diags((batch.kinds == KINDS.index("bullet")).astype(float)) @ section
         n = len(batch)

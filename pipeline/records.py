@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -134,12 +134,58 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class LabelScore:
-    """Precision, recall and F1 of one label, each in 0..1, and its number of true units."""
+    """Precision, recall and F1 of one label, each in 0..1, and its number of true units.
+
+    ``f1_interval`` is a 95 % interval by resampling articles; None where it was not measured.
+    """
 
     precision: float
     recall: float
     f1: float
     support: int
+    f1_interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenreScore:
+    """Scores on the units of one genre; a label that does not occur there counts as an F1 of 0.
+
+    ``macro_f1_interval`` is a 95 % interval by resampling articles; None where there is only one.
+    """
+
+    units: int
+    articles: int
+    accuracy: float
+    macro_f1: float
+    macro_f1_interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidenceBin:
+    """The units whose label was given with a confidence of ``low`` to ``high``.
+
+    ``confidence`` is their mean confidence and ``right`` the share of them whose label is right.
+    """
+
+    low: float
+    high: float
+    units: int
+    confidence: float
+    right: float
+
+
+@dataclass(frozen=True, slots=True)
+class Surest:
+    """The most confident units of some: how many, from which confidence on, and the share that is right.
+
+    ``right_interval`` is a 95 % interval by resampling articles, and never narrower than Wilson's.
+    """
+
+    share: float
+    units: int
+    confidence: float
+    right: float
+    right_interval: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +194,11 @@ class Evaluation:
 
     ``confusion[i][j]`` counts units whose true label is ``labels[i]`` and predicted ``labels[j]``.
     ``macro_f1_interval`` is a 95 % interval by resampling articles. ``calibration_error`` is the
-    expected calibration error of the winning label's probability in ten bins of equal width.
+    expected calibration error of the winning label's probability in ten bins of equal width, and
+    ``calibration`` those of the bins that hold units. ``coverage`` says how often the labels other than
+    background are right where a growing share of them is taken, the most confident first, and
+    ``most_confident`` of each label the same for its fifty most confident units. What follows
+    ``uncertain_share`` is empty in evaluations that an earlier version made.
     """
 
     name: str
@@ -163,6 +213,11 @@ class Evaluation:
     macro_f1_by_genre: Mapping[str, float]
     confusion: tuple[tuple[int, ...], ...]
     uncertain_share: float
+    accuracy_interval: tuple[float, float] | None = None
+    by_genre: Mapping[str, GenreScore] = field(default_factory=dict)
+    calibration: tuple[ConfidenceBin, ...] = ()
+    coverage: tuple[Surest, ...] = ()
+    most_confident: Mapping[str, Surest] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types only, ready for JSON."""
@@ -186,3 +241,9 @@ class ModelInfo:
     versions: Mapping[str, str]
     sha256: str
     timings: Mapping[str, float] = field(default_factory=dict)
+    #: what the gate found and decided (see :mod:`pipeline.gate`); None where nothing was compared
+    gate: Mapping[str, Any] | None = None
+    #: where a model came from that `communique models import` put here; None for one that was trained here
+    imported: Mapping[str, Any] | None = None
+    #: what it says of fixed sentences, by which a change of the code is noticed; None in older models
+    probe: Sequence[Sequence[float]] | None = None

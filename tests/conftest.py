@@ -74,6 +74,12 @@ def write_small_corpus(folder: Path, fitted: int = FITTED, held_out: int = HELD_
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reads or fills the user's cache."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A corpus folder of a few articles. Read only."""
@@ -85,7 +91,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training in this process takes the small lexicon and few folds."""
     monkeypatch.setattr(features, "load_lexicon", lambda: SMALL_LEXICON)
     monkeypatch.setattr(train, "SETTINGS", SMALL_SETTINGS)
-    monkeypatch.setattr(train, "cross_validate", partial(train.cross_validate, n_splits=2))
+    monkeypatch.setattr(train, "out_of_fold", partial(train.out_of_fold, n_splits=2))
     # another process would read the whole lexicon
     monkeypatch.setattr(train, "train", partial(train.train, n_jobs=1))
 

@@ -495,7 +495,7 @@ def test_an_unknown_model_is_one_line_that_names_the_known(run: Run, models: Pat
     known = trained.info.id  # type: ignore[attr-defined]
     assert done.said == [
         f"communique: {models}: there is no model 'm123'; the models are: {known} "
-        "(run `communique train` to build one for this installation)"
+        "(name one of them, or run `communique train` to build one for this installation)"
     ]
 
 

@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
 from pipeline.records import Evaluation
-from pipeline.scores import calibration_error, confusion, evaluation_of, macro_f1_of, resampled_interval
+from pipeline.scores import (
+    calibration_bins,
+    calibration_error,
+    confusion,
+    evaluation_of,
+    f1_of,
+    macro_f1_of,
+    resampled_interval,
+    resampled_intervals,
+    surest,
+    wilson_interval,
+)
 
 LABELS = ("challenge", "goal", "background")
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
@@ -157,3 +168,76 @@ def test_scores_of_an_evaluation_are_those_of_scikit_learn(units: list[tuple[int
         )
     assert np.sum(found.confusion) == found.units == len(units)
     assert found.articles == len(set(articles)) == len(found.macro_f1_by_genre)
+
+
+# What the card is made of
+
+
+def test_several_measures_of_the_same_draws_are_those_of_each() -> None:
+    tables = np.random.default_rng(4).integers(0, 9, (30, 3, 3))
+    found = resampled_intervals(tables, f1_of, rounds=200)
+    for label in range(3):
+        assert found[label] == resampled_interval(tables, lambda table, at=label: float(f1_of(table)[at]), rounds=200)
+
+
+def test_rounds_in_which_a_measure_is_undefined_are_left_out() -> None:
+    tables = np.array([[3.0, 4.0], [0.0, 0.0], [0.0, 0.0]])  # a round without the first article has no units
+    with np.errstate(invalid="ignore"):
+        assert resampled_intervals(tables, lambda draws: draws[:, :1] / draws[:, 1:]) == [(0.75, 0.75)]
+
+
+def test_calibration_bins_by_hand() -> None:
+    first, second = calibration_bins(np.array([0.52, 0.58, 1.0]), np.array([True, False, True]))
+    assert (first.low, first.high, first.units, first.right) == (0.5, 0.6, 2, 0.5)
+    assert first.confidence == pytest.approx(0.55)
+    assert (second.low, second.high, second.units, second.confidence, second.right) == (0.9, 1.0, 1, 1.0, 1.0)
+
+
+def test_the_surest_by_hand() -> None:
+    confidence = np.array([0.5, 0.9, 0.7, 0.8])
+    right = np.array([False, True, False, True])
+    half, whole = surest(confidence, right, np.array([0, 0, 1, 1]), [2, 4, 0])
+    assert (half.share, half.units, half.confidence, half.right) == (0.5, 2, 0.8, 1.0)
+    assert (whole.share, whole.units, whole.confidence, whole.right) == (1.0, 4, 0.5, 0.5)
+    # all that are right say nothing by resampling; Wilson's interval for 2 of 2
+    assert half.right_interval == (pytest.approx(0.342, abs=0.001), pytest.approx(1.0))
+    assert surest(confidence[:0], right[:0], np.zeros(0, dtype=int), [0, 0]) == ()
+
+
+@pytest.mark.parametrize(("right", "units", "expected"), [(0, 10, (0.0, 0.278)), (5, 10, (0.237, 0.763))])
+def test_wilsons_interval_is_that_of_the_tables(right: int, units: int, expected: tuple[float, float]) -> None:
+    assert wilson_interval(right, units) == pytest.approx(expected, abs=0.001)
+
+
+def test_an_evaluation_holds_what_the_card_shows() -> None:
+    rng = np.random.default_rng(6)
+    n = 400
+    probabilities = rng.dirichlet([1, 1, 2], n)
+    true = np.array([rng.choice(3, p=row) for row in probabilities])
+    articles = [f"a{row // 20}" for row in range(n)]
+    genres = ["wire" if row < 300 else "speech" for row in range(n)]
+    found = evaluation_of("x", LABELS, true, probabilities, articles, genres, [0.5, 0.5, 0.5])
+    said, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    assert sum(one.units for one in found.calibration) == n
+    told = said != 2
+    assert [one.units for one in found.coverage] == [int(share * told.sum()) for share in (0.1, 0.25, 0.5, 0.75, 1)]
+    assert found.coverage[-1].right == pytest.approx((said == true)[told].mean())
+    for number, label in enumerate(LABELS):
+        mine = sorted(zip(-confidence[said == number], true[said == number] == number, strict=True))[:50]
+        assert found.most_confident[label].right == pytest.approx(np.mean([right for _, right in mine]))
+        score = found.per_label[label]
+        assert score.f1_interval is not None
+        assert score.f1_interval[0] <= score.f1 <= score.f1_interval[1]
+    assert (found.by_genre["speech"].units, found.by_genre["speech"].articles) == (100, 5)
+    assert found.by_genre["wire"].macro_f1 == found.macro_f1_by_genre["wire"]
+    assert found.by_genre["wire"].accuracy == pytest.approx((said == true)[:300].mean())
+    assert found.accuracy_interval is not None
+    assert found.accuracy_interval[0] <= found.accuracy <= found.accuracy_interval[1]
+
+
+def test_a_genre_of_one_article_has_no_interval() -> None:
+    probabilities = np.eye(3)[[0, 1, 2, 0]]
+    found = evaluation_of("x", LABELS, np.array([0, 1, 2, 0]), probabilities, list("aabc"), list("wwss"), [0, 0, 0])
+    assert found.by_genre["w"].macro_f1_interval is None
+    assert found.by_genre["s"].macro_f1_interval is not None
+    assert json.loads(json.dumps(found.as_dict()))["by_genre"]["w"]["macro_f1_interval"] is None

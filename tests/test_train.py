@@ -78,9 +78,16 @@ def test_the_manifest_says_how_to_redo_it(quick: None, small_corpus: Path, tmp_p
         assert scores["macro_f1_interval"][0] <= scores["macro_f1"] <= scores["macro_f1_interval"][1]
     assert done.cross_validation is not None
     assert registry.current_id(tmp_path) == done.info.id
-    assert [line.split()[0] for line in said] == ["reading", "cross-validating", "fitting", "saved"]
+    assert [line.split()[0] for line in said] == [
+        "reading",
+        "tokens",
+        "cross-validating",
+        "fitting",
+        "saved",
+        "seconds:",
+    ]
     card = (done.folder / "README.md").read_text()
-    assert "## Article-grouped cross-validation on the corpus" in card
+    assert "## Accuracy in cross-validation" in card
 
 
 def test_a_file_dropped_into_the_corpus_is_learnt_from(quick: None, trained: train.Training, tmp_path: Path) -> None:
@@ -101,8 +108,9 @@ def test_without_heldout_articles_nothing_is_held_out(quick: None, tmp_path: Pat
     (folder / "heldout" / "news.jsonl").unlink()
     done = train.train(folder, tmp_path / "models", cross_validation=False)
     assert done.heldout is None
-    assert "Held out" in (done.folder / "README.md").read_text()
-    assert "## Held-out articles" not in (done.folder / "README.md").read_text()
+    card = (done.folder / "README.md").read_text()
+    assert "; nothing was held out. SHA-256" in card
+    assert "## Accuracy on held-out articles" not in card
 
 
 def rows(articles: int, labels: str, each: int) -> str:
