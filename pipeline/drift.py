@@ -1,9 +1,9 @@
 """The verb `drift`: are new articles still like those that the model learnt from, and which should be labelled first?
 
 The reference is the training corpus itself, looked at as if it were new: each article's labels come from a model that
-did not see it, and its words are looked up in the other articles. What was composed for its label is left out of it,
-where enough articles were not. A measure is unusual where it lies above what 99 in 100 random draws of as many
-reference articles show beside a random draw of the reference (a bootstrap of two samples, of articles).
+did not see it or its source, and its words are looked up in the other articles. What was composed for its label is
+left out of it, where enough articles were not. A measure is unusual where it lies above what 99 in 100 random draws of
+as many reference articles show beside a random draw of the reference (a bootstrap of two samples, of articles).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ LEAST_REFERENCE = 10
 #: Fewer new articles are measured, but not judged.
 LEAST_DOCUMENTS = 10
 #: From this many unusual measures on it is time to label more. Of draws from the corpus itself some 5 in 100 have one
-#: and fewer than 1 in 100 have two (tests/benchmarks/drift.py).
+#: and about 1 in 100 has two (tests/benchmarks/drift.py).
 ALARM = 2
 
 

@@ -34,9 +34,9 @@ PINNED: dict[str, Any] = {
     "cross-validation macro-F1": 0.74,
 }
 #: Floors (and one ceiling) on real news: `score.py` of the folder that COMMUNIQUE_EXAM names.
-EXAM = {"macro_f1": 0.55, "boundary_exact": 0.98, "calibration_error": 0.07}
+EXAM = {"macro_f1": 0.55, "boundary_exact": 0.98, "calibration_error": 0.05}
 #: The same for the released model with a sentence encoder.
-ENCODER_EXAM = {"macro_f1": 0.62, "boundary_exact": 0.98, "calibration_error": 0.07}
+ENCODER_EXAM = {"macro_f1": 0.64, "boundary_exact": 0.98, "calibration_error": 0.05}
 #: A floor further below the measured figure would let a drop pass.
 SLACK = 0.03
 

@@ -1,10 +1,11 @@
-"""How often `drift` raises a false alarm: `python tests/benchmarks/drift.py`.
+"""How often `drift` raises a false alarm: `python tests/benchmarks/drift.py [MODELS]`.
 
 Articles drawn from the reference are compared with those left in it, 300 times for each size of the draw.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -20,8 +21,8 @@ from pipeline.novelty import novelty, vectors, vocabulary_of
 ROUNDS = 300
 
 
-def main() -> None:
-    model, corpus = load(), load_corpus(Path("corpus"))
+def main(models: str | None) -> None:
+    model, corpus = load(models=models), load_corpus(Path("corpus"))
     groups, batch = article_groups(corpus.train), batch_of_examples(corpus.train)
     starts = np.flatnonzero(np.diff(batch.documents, prepend=-1))
     known = vocabulary_of(batch, groups)
@@ -41,4 +42,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1] if len(sys.argv) > 1 else None)
