@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
@@ -14,6 +16,10 @@ Item = Raw | Document | Failure
 
 #: A chunk is closed when it holds this many bytes or characters, or this many documents.
 CHUNK_SIZE, CHUNK_ITEMS = 2**18, 1024
+#: Seconds after which what has come of a slow stream is classified.
+_PATIENCE = 0.1
+#: The size of those that become parts of a dataset, of which few large ones are better.
+PART_SIZE = 2**21
 
 
 class Task(NamedTuple):
@@ -65,18 +71,51 @@ class Done(NamedTuple):
     failure: Failure | None = None
 
 
-def chunks(items: Iterable[Item]) -> Iterator[Chunk]:
-    """Items in their order, in chunks of a size that does not depend on who will work on them."""
+def chunks(items: Iterable[Item | None], *, size: int = CHUNK_SIZE) -> Iterator[Chunk]:
+    """Items in their order, in chunks of a size that does not depend on who will work on them.
+
+    ``items`` may hold None for "nothing more at the moment", which closes a chunk.
+    """
     some: list[Item] = []
-    size = number = 0
+    total = number = 0
     for item in items:
-        some.append(item)
-        size += size_of(item)
-        if size >= CHUNK_SIZE or len(some) >= CHUNK_ITEMS:
+        if item is not None:
+            some.append(item)
+            total += size_of(item)
+        if some and (item is None or total >= size or len(some) >= CHUNK_ITEMS * size // CHUNK_SIZE):
             yield Chunk(number, tuple(some))
-            some, size, number = [], 0, number + 1
+            some, total, number = [], 0, number + 1
     if some:
         yield Chunk(number, tuple(some))
+
+
+def as_they_come(items: Iterable[Item]) -> Iterator[Item | None]:
+    """The items, and None whenever the next one is not there yet: for a stream that comes in slowly.
+
+    They are read in a thread of their own, a few ahead. What reading raises is raised here.
+    """
+    ahead: queue.Queue[Item | BaseException | None] = queue.Queue(maxsize=64)
+
+    def read() -> None:
+        try:
+            for item in items:
+                ahead.put(item)
+            ahead.put(None)
+        except BaseException as error:
+            ahead.put(error)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        try:
+            item = ahead.get(timeout=_PATIENCE)
+        except queue.Empty:
+            yield None
+            item = ahead.get()
+        if item is None:
+            return
+        if isinstance(item, BaseException):
+            raise item
+        yield item
 
 
 def size_of(item: Item) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -13,11 +15,12 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TextIO
 import typer
 
 from pipeline.cli_base import ModelOption, ModelsOption, app, model_or_train, reported_errors, usage
-from pipeline.records import PipelineError
+from pipeline.records import ModelInfo, PipelineError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pipeline.chunks import Item
     from pipeline.parquet_out import ParquetWriter
     from pipeline.progress import Lines
     from pipeline.report import Writer
@@ -125,8 +128,10 @@ def classify_cli(
         *(paths, form, output, output_dir, force, resume, errors, model, models, only, min_confidence),
         *(text_field, text_dir, _backend(backend, scheduler, jobs), quiet, log_json),
     )
-    with reported_errors(), _terminable(), ExitStack() as stack:
-        if _run(options, stack).failed:
+    with reported_errors(), _terminable():
+        with ExitStack() as stack:  # what it has open is complete when it is left without an exception
+            summary = _run(options, stack)
+        if summary.failed:
             raise typer.Exit(1)
 
 
@@ -160,7 +165,6 @@ def _run(options: _Options, stack: ExitStack) -> Summary:
             else stack.enter_context(opened(options.errors, force=options.force or options.resume))
         )
         from pipeline.chunks import Task
-        from pipeline.readers import fetch
         from pipeline.run import classify_to
 
         loaded = model_or_train(options.models, options.model)
@@ -171,7 +175,7 @@ def _run(options: _Options, stack: ExitStack) -> Summary:
             str(options.text_dir.absolute()) if options.text_dir is not None else None,
             str(options.output_dir.absolute()) if options.output_dir and form is Format.parquet else None,
         )
-        items = fetch(options.paths, text_field=options.text_field)
+        items = _items(options)
         summary = classify_to(sink, items, loaded, task, backend=options.backend, errors=errors, reporter=reporter)
         return summary
     except BaseException as error:
@@ -185,6 +189,22 @@ def _run(options: _Options, stack: ExitStack) -> Summary:
         raise
     finally:
         reporter.close(summary)
+
+
+def _items(options: _Options) -> Iterable[Item | None]:
+    """What there is to classify; where it comes down a pipe, with a word when it is slow."""
+    from pipeline.chunks import as_they_come
+    from pipeline.readers import fetch
+
+    piped = "-" in options.paths and sys.stdin is not None and not _is_file(sys.stdin)
+    try:
+        # a file object of its own: Python would wait at its exit for a thread that reads from sys.stdin
+        stdin = open(sys.stdin.fileno(), "rb", closefd=False) if piped else None  # noqa: SIM115
+    except (OSError, ValueError):  # no file, as in a test
+        piped, stdin = False, None
+    items = fetch(options.paths, text_field=options.text_field, stdin=stdin)
+    parts = options.output_dir is not None and options.form is Format.parquet  # what they hold must not hang on time
+    return as_they_come(items) if piped and not parts else items
 
 
 def _sink(options: _Options, stack: ExitStack) -> tuple[Sink, Format]:
@@ -208,18 +228,18 @@ def _sink(options: _Options, stack: ExitStack) -> tuple[Sink, Format]:
     form = options.form or (Format.table if stream.isatty() else Format.jsonl)
     if form in (Format.jsonl, Format.csv):
         return StreamSink(stream), form
-    return WriterSink(lambda labels, colours: _writer(form, stream, labels, colours)), form
+    return WriterSink(lambda info: _writer(form, stream, info)), form
 
 
-def _writer(form: Format, stream: TextIO, labels: Sequence[str], colours: dict[str, str]) -> Writer | ParquetWriter:
+def _writer(form: Format, stream: TextIO, info: ModelInfo) -> Writer | ParquetWriter:
     from pipeline.parquet_out import ParquetWriter
     from pipeline.report import writer_for
 
     if form is Format.parquet:
         if stream.isatty():
             usage("--format parquet is no text for a terminal: give --output")
-        return ParquetWriter(stream.buffer, labels)
-    return writer_for(form.value, stream, labels, colours, _console)
+        return ParquetWriter(stream.buffer, info.labels)
+    return writer_for(form.value, stream, info.labels, info.corpus.get("colours", {}), _console)
 
 
 def _console(stream: TextIO) -> Console:
@@ -229,18 +249,23 @@ def _console(stream: TextIO) -> Console:
 
 
 def _reporter(options: _Options) -> Lines:
-    """How the run is talked about: a bar on a terminal whose output goes elsewhere, else lines."""
+    """How the run is talked about: in JSON, with a bar on a terminal while rows go to a file, else in lines."""
     from pipeline.progress import Bar, JsonLog, Lines
 
     if options.log_json:
         return JsonLog()
     to_file = options.output is not None or options.output_dir is not None
-    terminal = sys.stderr is not None and sys.stderr.isatty()
-    shown = sys.stdout is not None and sys.stdout.isatty() and not to_file
-    if terminal and not shown and not options.quiet:
+    # in a pipe silence means that all is well, and a pager would fight a bar for the screen
+    if (to_file or _is_file(sys.stdout)) and not options.quiet and sys.stderr is not None and sys.stderr.isatty():
         return Bar(options.paths)
-    # in a pipe silence means that all is well; a table has a summary of its own
     return Lines(quiet=options.quiet, summary=to_file)
+
+
+def _is_file(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):  # closed, or no file at all
+        return False
 
 
 def _labels(only: str | None, labels: tuple[str, ...]) -> tuple[str, ...] | None:

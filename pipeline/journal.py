@@ -56,6 +56,7 @@ class Journal:
         self._header = json.loads(json.dumps({"communique journal": _VERSION, **header}))
         self._stream: TextIO | None = None
         self._waiting: list[str] = []
+        self._broken = False
 
     def entries(self) -> Iterator[Entry]:
         """The entries on disk, as far as they are whole.
@@ -74,9 +75,8 @@ class Journal:
 
     def _check(self, line: str) -> None:
         try:
-            found = json.loads(line)
-            version = found["communique journal"]
-        except (ValueError, TypeError, KeyError):
+            found = dict(json.loads(line))
+        except (ValueError, TypeError):
             raise PipelineError("is no journal of communique", where=str(self.path), remedy=START_OVER) from None
         for name, value in self._header.items():
             if found.get(name) != value:
@@ -85,7 +85,6 @@ class Journal:
                     where=str(self.path),
                     remedy=f"give the same again, or {START_OVER}",
                 )
-        assert version == _VERSION
 
     def start(self, kept: int) -> None:
         """Begin to write: after the first ``kept`` entries on disk, whatever else stands there is dropped."""
@@ -109,8 +108,9 @@ class Journal:
 
     def sync(self) -> None:
         """Bring the lines to the disk. What they vouch for must be there already."""
-        if not self._waiting:
+        if not self._waiting or self._broken:
             return
+        self._broken = True  # on a full disk a line may be cut off, and none may follow it
         if self._stream is None:
             self._stream = self.path.open("w", encoding="utf-8", newline="\n")
             self._stream.write(json.dumps(self._header) + "\n")
@@ -118,6 +118,7 @@ class Journal:
         self._stream.flush()
         os.fsync(self._stream.fileno())
         self._waiting.clear()
+        self._broken = False
 
     def close(self) -> None:
         """Leave the journal on disk as it stands."""

@@ -6,13 +6,26 @@ import json
 import pickle
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
+from importlib.metadata import version
 from itertools import chain
 from typing import Any, TextIO
 
 from joblib import cpu_count
 
 from pipeline import registry
-from pipeline.chunks import Chunk, Done, Item, ModelSource, Task, chunks, key_of, name_of, size_of
+from pipeline.chunks import (
+    CHUNK_SIZE,
+    PART_SIZE,
+    Chunk,
+    Done,
+    Item,
+    ModelSource,
+    Task,
+    chunks,
+    key_of,
+    name_of,
+    size_of,
+)
 from pipeline.classify import Model
 from pipeline.journal import Entry
 from pipeline.render import header
@@ -28,7 +41,7 @@ SMALL = 4 * 2**20
 
 def classify_to(
     sink: Sink,
-    items: Iterable[Item],
+    items: Iterable[Item | None],
     model: Model,
     task: Task,
     *,
@@ -43,7 +56,8 @@ def classify_to(
     sink : see :mod:`pipeline.sinks`
         Finished on return. Where an error ends the run, the caller calls its ``abort``.
     items : iterable of Raw, Document or Failure
-        As :func:`pipeline.readers.fetch` gives them. Read lazily; memory does not grow with their number.
+        As :func:`pipeline.readers.fetch` gives them. Read lazily; memory does not grow with their number. None
+        stands for "nothing more at the moment" (:func:`pipeline.chunks.as_they_come`).
     model : Model
     task : Task
         What is written, and which rows.
@@ -66,8 +80,8 @@ def classify_to(
     reporter = reporter or Reporter()
     labels = model.info.labels
     summary = Summary(dict.fromkeys(labels, 0))
-    sink.begin(header(task.form, labels), _settings(model, task))
-    work = chunks(items)
+    sink.begin(header(task.form, labels), _settings(model, task), model.info)
+    work = chunks(items, size=PART_SIZE if task.parts else CHUNK_SIZE)
     if isinstance(sink, FileSink | FolderSink):
         work = _resumed(sink, work, summary, reporter, errors)
     source = ModelSource(str(model.folder or ""), model.info.id, model.info.sha256)
@@ -91,10 +105,10 @@ def classify_to(
 def _settings(model: Model, task: Task) -> Mapping[str, Any]:
     """What the rows depend on besides the documents, as it stands in the journal."""
     return {
+        "communique": version("communique"),
         "model": model.info.id,
         "sha256": model.info.sha256,
         "labels": list(model.info.labels),
-        "colours": dict(model.info.corpus.get("colours", {})),
         "format": task.form,
         "only": sorted(task.labels) if task.labels is not None else None,
         "min-confidence": task.min_confidence,

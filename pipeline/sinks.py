@@ -19,7 +19,7 @@ from pipeline.journal import Entry, Journal, count_entries
 from pipeline.output import lock, refuse
 from pipeline.parquet_out import ParquetWriter
 from pipeline.readers import file_stem
-from pipeline.records import Document, PipelineError
+from pipeline.records import Document, ModelInfo, PipelineError
 from pipeline.report import Writer
 
 #: Seconds between two times that rows and journal are brought to the disk: what a crash can cost.
@@ -35,7 +35,7 @@ class StreamSink:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def begin(self, header: str, settings: Mapping[str, Any]) -> None:
+    def begin(self, header: str, settings: Mapping[str, Any], info: ModelInfo) -> None:
         self._stream.write(header)
 
     def add(self, chunk: Chunk, keys: Sequence[str], done: Sequence[Done]) -> None:
@@ -57,16 +57,16 @@ class StreamSink:
 
 
 class WriterSink:
-    """Predictions to a writer: a table, or one Parquet file. ``make`` gives it for the model's labels and colours."""
+    """Predictions to a writer: a table, or one Parquet file. ``make`` gives it for the model in use."""
 
-    def __init__(self, make: Callable[[Sequence[str], dict[str, str]], Writer | ParquetWriter]) -> None:
+    def __init__(self, make: Callable[[ModelInfo], Writer | ParquetWriter]) -> None:
         self._make = make
         self._labels: Sequence[str] = ()
         self._writer: Writer | ParquetWriter | None = None
 
-    def begin(self, header: str, settings: Mapping[str, Any]) -> None:
-        self._labels = settings["labels"]
-        self._writer = self._make(self._labels, settings["colours"])
+    def begin(self, header: str, settings: Mapping[str, Any], info: ModelInfo) -> None:
+        self._labels = info.labels
+        self._writer = self._make(info)
 
     def add(self, chunk: Chunk, keys: Sequence[str], done: Sequence[Done]) -> None:
         assert self._writer is not None, "begin() comes first"
@@ -102,7 +102,7 @@ class _Journaled:
                 remedy="give --resume to go on with it, or --force to start over",
             )
 
-    def begin(self, header: str, settings: Mapping[str, Any]) -> None:
+    def begin(self, header: str, settings: Mapping[str, Any], info: ModelInfo) -> None:
         """Say what the rows depend on; ``header`` stands above them."""
         self._journal = Journal(self._journal_path, settings)
         if not self._resume:
@@ -172,12 +172,14 @@ class FileSink(_Journaled):
             self._stream: BinaryIO = self._part.open("ab+")
         try:
             lock(self._stream, target)
+            if not self._part.exists() or not os.path.samestat(os.fstat(self._stream.fileno()), self._part.stat()):
+                raise PipelineError("another run has just finished it", where=str(target))
         except PipelineError:
             self._stream.close()
             raise
 
-    def begin(self, header: str, settings: Mapping[str, Any]) -> None:
-        super().begin(header, settings)
+    def begin(self, header: str, settings: Mapping[str, Any], info: ModelInfo) -> None:
+        super().begin(header, settings, info)
         above = header.encode()
         self._stream.seek(0)
         with _told(self.target):
@@ -244,8 +246,8 @@ class FolderSink(_Journaled):
         self._suffix = f".{form}"
         self._header = b""
 
-    def begin(self, header: str, settings: Mapping[str, Any]) -> None:
-        super().begin(header, settings)
+    def begin(self, header: str, settings: Mapping[str, Any], info: ModelInfo) -> None:
+        super().begin(header, settings, info)
         self._header = header.encode()
 
     def _file(self, item: Item) -> Path | None:

@@ -32,7 +32,7 @@ class Summary:
 
     @property
     def units_per_second(self) -> float:
-        """Of the whole run so far, its start included."""
+        """Of the whole run so far, without loading the model."""
         return self.units / max(self.seconds, 1e-9)
 
     def count(self, one: Done | Entry) -> None:

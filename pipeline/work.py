@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from zlib import crc32
@@ -27,7 +28,7 @@ def do_chunk(model: Model, task: Task, chunk: Chunk) -> list[Done]:
         What the task says to write besides the rows can't be written.
     """
     read = [document_of(item) if isinstance(item, Raw) else item for item in chunk.items]
-    done = [_done(task, result) for result in model.classify_documents(read)]
+    done = _classified(model, task, read)
     documents = [item for item in read if isinstance(item, Document)]
     if task.text_dir is not None:
         for document in documents:
@@ -37,6 +38,20 @@ def do_chunk(model: Model, task: Task, chunk: Chunk) -> list[Done]:
         write_part(predictions, Path(task.parts), part_name(chunk), model.info.labels)
         done = [one._replace(predictions=()) for one in done]
     return done
+
+
+def _classified(model: Model, task: Task, items: Sequence[Document | Failure]) -> list[Done]:
+    """Items with what became of them; where they can't be classified together, one by one, for one to fail alone."""
+    try:
+        return [_done(task, result) for result in model.classify_documents(items)]
+    except PipelineError:
+        raise
+    except Exception as error:
+        if len(items) > 1:
+            return [done for item in items for done in _classified(model, task, [item])]
+        (item,) = items
+        name = item.source if isinstance(item, Failure) else item.id
+        return [Done(name, failure=Failure(name, f"can't be classified: {type(error).__name__}: {error}"))]
 
 
 def _done(task: Task, result: Result | Failure) -> Done:

@@ -62,35 +62,35 @@ def ordered(
     queue = _Queue(chunks, backend.jobs)
     alone = False
     tries = 0
-    while True:
+    while not queue.finished:
         try:
-            for chunk, done in _pass(queue, source, task, backend, alone):
-                tries, alone = 0, False
-                yield chunk, done
-            if queue.finished:
-                return
+            with _pool(backend, source) as pool:
+                while not queue.finished:
+                    for chunk, done in _pass(pool, queue, source, task, alone):
+                        tries, alone = 0, False
+                        yield chunk, done
         except _LostError as loss:
             if on_loss is not None:
                 on_loss(f"a worker process ended ({loss}); its documents are classified again")
             if alone and (tries := tries + 1) >= TRIES:
-                yield from _apart(queue, source, task, backend)
+                yield queue.out[0], _apart(queue.out[0], source, task, backend)
+                queue.consumed()
                 tries = 0
             alone = not queue.empty
 
 
-def _apart(queue: _Queue, source: ModelSource, task: Task, backend: Backend) -> Results:
-    """The first chunk that is out, document by document; one on which the process ends is a failure."""
-    chunk = queue.out[0]
+def _apart(chunk: Chunk, source: ModelSource, task: Task, backend: Backend) -> list[Done]:
+    """A chunk document by document; one on which the process ends is a failure."""
     done: list[Done] = []
     for item in chunk.items:
         single = _Queue(iter([Chunk(chunk.number, (item,))]), 1)
         try:
-            done += next(result for _, result in _pass(single, source, task, backend, alone=True))
+            with _pool(backend, source) as pool:
+                done += next(result for _, result in _pass(pool, single, source, task, alone=False))
         except _LostError as loss:
             reason = f"a worker process ended on it ({loss}): too little memory?"
             done.append(Done(name_of(item), failure=Failure(name_of(item), reason)))
-    queue.consumed()
-    yield chunk, done
+    return done
 
 
 class _Queue:
@@ -142,21 +142,17 @@ def _size(chunk: Chunk) -> int:
     return sum(map(size_of, chunk.items))
 
 
-def _pass(queue: _Queue, source: ModelSource, task: Task, backend: Backend, alone: bool) -> Results:
+def _pass(pool: Any, queue: _Queue, source: ModelSource, task: Task, alone: bool) -> Results:
     """One call of joblib: results until the chunks are at an end or too much is waiting."""
-    from joblib import Parallel, delayed
+    from joblib import delayed
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _losses():
         warnings.filterwarnings("ignore", message=".*generator produced by.*")  # on leaving early, which is no error
         warnings.filterwarnings("ignore", message=".*(memory leak|worker stopped|timeout).*", category=UserWarning)
-        with _configured(backend, source), _losses():
-            # threads of numpy would fight the processes for the cores; n_jobs of Dask is the cluster's
-            jobs = backend.jobs if backend.name == "loky" else -1
-            parallel = Parallel(n_jobs=jobs, return_as="generator", batch_size=1, pre_dispatch="2 * n_jobs")
-            calls = (delayed(do_remote)(source, task, chunk) for chunk in queue.again(alone))
-            with closing(parallel(calls)) as results:
-                for done in results:
-                    yield queue.consumed(), done
+        calls = (delayed(do_remote)(source, task, chunk) for chunk in queue.again(alone))
+        with closing(pool(calls)) as results:
+            for done in results:
+                yield queue.consumed(), done
     if queue.error is not None and queue.empty:
         raise queue.error
 
@@ -177,15 +173,23 @@ def _losses() -> Iterator[None]:
 
 
 @contextmanager
-def _configured(backend: Backend, source: ModelSource) -> Iterator[None]:
-    from joblib import parallel_config
+def _pool(backend: Backend, source: ModelSource) -> Iterator[Any]:
+    """joblib's Parallel on the backend; on a cluster every worker has the model once."""
+    from joblib import Parallel, parallel_config
+
+    def parallel(jobs: int) -> Any:
+        return Parallel(n_jobs=jobs, return_as="generator", batch_size=1, pre_dispatch="2 * n_jobs")
 
     if backend.name == "loky":
+        # threads of numpy would fight the processes for the cores
         with parallel_config(backend="loky", inner_max_num_threads=1, initializer=_attend):
-            yield
+            pool = parallel(backend.jobs)
+        yield pool
         return
-    with _client(backend.scheduler) as client, parallel_config(backend="dask", client=client, scatter=[source]):
-        yield
+    with _client(backend.scheduler) as client:
+        with parallel_config(backend="dask", client=client, scatter=[source]):
+            pool = parallel(-1)  # as many as the cluster has
+        yield pool
 
 
 def _attend() -> None:
