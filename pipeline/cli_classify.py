@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pipeline.chunks import Item
+    from pipeline.folders import Sink
     from pipeline.parquet_out import ParquetWriter
     from pipeline.progress import Lines
     from pipeline.report import Writer
-    from pipeline.sinks import Sink
     from pipeline.summary import Summary
     from pipeline.workers import Backend
 
@@ -209,8 +209,9 @@ def _items(options: _Options) -> Iterable[Item | None]:
 
 def _sink(options: _Options, stack: ExitStack) -> tuple[Sink, Format]:
     """Where the rows go, and in which format."""
+    from pipeline.folders import FolderSink, PartsSink
     from pipeline.output import is_special, opened
-    from pipeline.sinks import FileSink, FolderSink, PartsSink, StreamSink, WriterSink
+    from pipeline.sinks import FileSink, StreamSink, WriterSink
 
     how = {"force": options.force, "resume": options.resume}
     form = options.form or Format.jsonl

@@ -27,9 +27,10 @@ from pipeline.chunks import (
     size_of,
 )
 from pipeline.classify import Model
+from pipeline.folders import FolderSink, Sink
 from pipeline.journal import Entry
 from pipeline.render import header
-from pipeline.sinks import FileSink, FolderSink, Sink
+from pipeline.sinks import FileSink
 from pipeline.summary import Reporter, Summary
 from pipeline.work import do_chunk
 from pipeline.workers import Backend, ordered
@@ -53,7 +54,7 @@ def classify_to(
 
     Parameters
     ----------
-    sink : see :mod:`pipeline.sinks`
+    sink : of :mod:`pipeline.sinks` or :mod:`pipeline.folders`
         Finished on return. Where an error ends the run, the caller calls its ``abort``.
     items : iterable of Raw, Document or Failure
         As :func:`pipeline.readers.fetch` gives them. Read lazily; memory does not grow with their number. None

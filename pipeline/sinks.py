@@ -14,19 +14,17 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 from zlib import crc32
 
-from pipeline.chunks import Chunk, Done, Item, part_name
+from pipeline.chunks import Chunk, Done, Item
 from pipeline.journal import Entry, Journal, count_entries
 from pipeline.output import lock, refuse
 from pipeline.parquet_out import ParquetWriter
-from pipeline.readers import file_stem
-from pipeline.records import Document, ModelInfo, PipelineError
+from pipeline.records import ModelInfo, PipelineError
 from pipeline.report import Writer
 
 #: Seconds between two times that rows and journal are brought to the disk: what a crash can cost.
 SYNC_SECONDS = 1.0
 _PIECE = 2**16
 RESUME = "run the same command with --resume to go on from there"
-_FOLDER_JOURNAL = ".communique.journal"
 
 
 class StreamSink:
@@ -82,7 +80,7 @@ class WriterSink:
         return ""
 
 
-class _Journaled:
+class Journaled:
     """What the sinks share that keep a journal and can be gone on with."""
 
     #: Whether the documents of a chunk are kept together or not at all.
@@ -133,7 +131,7 @@ class _Journaled:
             self._sync()
 
     def _sync(self) -> None:
-        with _told(self.target):
+        with told(self.target):
             self._flush()
             self.journal.sync()
         self._synced = time.monotonic()
@@ -160,7 +158,7 @@ class _Journaled:
         """Leave nothing."""
 
 
-class FileSink(_Journaled):
+class FileSink(Journaled):
     """Rows of text in one file, which takes its name when it is complete. Until then they stand beside it."""
 
     def __init__(self, target: Path, *, force: bool, resume: bool) -> None:
@@ -168,7 +166,7 @@ class FileSink(_Journaled):
         super().__init__(target, target.with_name(f".{target.name}.journal"), force=force, resume=resume)
         self._part = target.with_name(f".{target.name}.part")
         self._at = 0
-        with _told(target):
+        with told(target):
             self._stream: BinaryIO = self._part.open("ab+")
         try:
             lock(self._stream, target)
@@ -182,7 +180,7 @@ class FileSink(_Journaled):
         super().begin(header, settings, info)
         above = header.encode()
         self._stream.seek(0)
-        with _told(self.target):
+        with told(self.target):
             if self._resume and self._stream.read(len(above)) != above:
                 self._resume = False
                 self.journal.start(0)
@@ -205,7 +203,7 @@ class FileSink(_Journaled):
             self._stream.truncate(self._at)
 
     def add(self, chunk: Chunk, keys: Sequence[str], done: Sequence[Done]) -> None:
-        with _told(self.target):
+        with told(self.target):
             for one in done:
                 self._stream.write(one.data)
         self._note(keys, done, [(len(one.data), one.crc) for one in done])
@@ -215,7 +213,7 @@ class FileSink(_Journaled):
         os.fsync(self._stream.fileno())
 
     def finish(self) -> None:
-        with _told(self.target):
+        with told(self.target):
             self._flush()
             os.replace(self._part, self.target)
         self.journal.remove()
@@ -232,115 +230,10 @@ class FileSink(_Journaled):
             self._part.unlink()
 
 
-class FolderSink(_Journaled):
-    """A file for each document in one folder, each written beside its place and renamed."""
-
-    def __init__(self, target: Path, form: str, *, force: bool, resume: bool) -> None:
-        if target.exists() and not target.is_dir():
-            raise PipelineError("is a file, not a folder", where=str(target), remedy="name a folder with --output-dir")
-        super().__init__(target, target / _FOLDER_JOURNAL, force=force, resume=resume)
-        if not self._before and not force and target.is_dir() and any(target.iterdir()):
-            raise PipelineError("is not empty", where=str(target), remedy="give --force to write into it all the same")
-        with _told(target):
-            target.mkdir(parents=True, exist_ok=True)
-        self._suffix = f".{form}"
-        self._header = b""
-
-    def begin(self, header: str, settings: Mapping[str, Any], info: ModelInfo) -> None:
-        super().begin(header, settings, info)
-        self._header = header.encode()
-
-    def _file(self, item: Item) -> Path | None:
-        if isinstance(item, Document):
-            return self.target / (file_stem(item.source, item.id) + self._suffix)
-        name = getattr(item, "name", None)
-        return self.target / (file_stem(name, name) + self._suffix) if name else None
-
-    def keeps(self, entry: Entry, chunk: Chunk, item: Item) -> bool:
-        """Whether the file of the document holds what the journal vouches for."""
-        path = self._file(item)
-        if path is None or entry.failure is not None:
-            return True
-        try:
-            data = path.read_bytes()
-        except OSError:
-            return False
-        return len(data) == entry.size and crc32(data) == entry.crc
-
-    def add(self, chunk: Chunk, keys: Sequence[str], done: Sequence[Done]) -> None:
-        sizes = []
-        for item, one in zip(chunk.items, done, strict=True):
-            path = self._file(item)
-            if path is None or one.failure is not None:
-                sizes.append((0, 0))
-                continue
-            data = self._header + one.data
-            with _told(path), _beside(path) as stream:
-                stream.write(data)
-            sizes.append((len(data), crc32(data)))
-        self._note(keys, done, sizes)
-
-    def finish(self) -> None:
-        self.journal.remove()
-
-    def _discard(self) -> None:
-        with suppress(OSError):
-            self.target.rmdir()  # only an empty one
-
-
-class PartsSink(FolderSink):
-    """A Parquet dataset, of which the workers write the parts themselves: a part is kept whole or done again."""
-
-    whole_chunks = True
-
-    def __init__(self, target: Path, *, force: bool, resume: bool) -> None:
-        super().__init__(target, "parquet", force=force, resume=resume)
-        self._parts: set[str] = set()
-
-    def keeps(self, entry: Entry, chunk: Chunk, item: Item) -> bool:
-        """Whether the part of the document is there as it was; looked at once, with its first document."""
-        self._parts.add(part_name(chunk))
-        return item is not chunk.items[0] or self._state(chunk) == (entry.size, entry.crc)
-
-    def _state(self, chunk: Chunk) -> tuple[int, int]:
-        try:
-            data = (self.target / part_name(chunk)).read_bytes()
-        except FileNotFoundError:
-            return 0, 0
-        return len(data), crc32(data)
-
-    def add(self, chunk: Chunk, keys: Sequence[str], done: Sequence[Done]) -> None:
-        with _told(self.target):
-            state = self._state(chunk)
-        self._parts.add(part_name(chunk))
-        self._note(keys, done, [state, *[(0, 0)] * (len(done) - 1)])
-
-    def finish(self) -> None:
-        for path in self.target.glob("part-*.parquet"):  # one of an earlier run would count as part of the dataset
-            if path.name not in self._parts:
-                path.unlink()
-        super().finish()
-
-
 @contextmanager
-def _beside(path: Path) -> Iterator[BinaryIO]:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as stream:
-            yield stream
-        os.replace(part, path)
-    finally:
-        with suppress(OSError):
-            part.unlink()
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
+def told(path: Path) -> Iterator[None]:
     """What the system refuses, as an error that names the output."""
     try:
         yield
     except OSError as error:
         raise PipelineError(f"can't be written: {error.strerror or error}", where=str(path)) from error
-
-
-Sink = StreamSink | WriterSink | FileSink | FolderSink

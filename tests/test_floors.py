@@ -20,6 +20,7 @@ FLOORS: dict[str, list[str]] = {
     "edges: units": ["keys", "words", "blocks", "boundaries", "outline", "sentences"],
     "edges: output": [
         *("report", "parquet_out", "output", "places", "render", "journal", "chunks", "summary", "sinks"),
+        "folders",
         "corpus_edit",
     ],
     "learning": [
