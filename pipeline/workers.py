@@ -13,7 +13,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from pipeline.chunks import Chunk, Done, ModelSource, Task, name_of, size_of
@@ -146,13 +146,16 @@ def _pass(pool: Any, queue: _Queue, source: ModelSource, task: Task, alone: bool
     """One call of joblib: results until the chunks are at an end or too much is waiting."""
     from joblib import delayed
 
-    with warnings.catch_warnings(), _losses():
-        warnings.filterwarnings("ignore", message=".*generator produced by.*")  # on leaving early, which is no error
-        warnings.filterwarnings("ignore", message=".*(memory leak|worker stopped|timeout).*", category=UserWarning)
+    with _losses():
         calls = (delayed(do_remote)(source, task, chunk) for chunk in queue.again(alone))
-        with closing(pool(calls)) as results:
+        results = pool(calls)
+        try:
             for done in results:
                 yield queue.consumed(), done
+        finally:
+            with warnings.catch_warnings():  # joblib warns of tasks given up, which is what leaving early means
+                warnings.simplefilter("ignore", UserWarning)
+                results.close()
     if queue.error is not None and queue.empty:
         raise queue.error
 

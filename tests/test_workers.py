@@ -110,6 +110,7 @@ def test_a_killed_process_loses_nothing(models: Path, archive: Path, expected: b
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=clean_environment(),
+        bufsize=0,  # or communicate() would miss what readline() has read ahead
     )
     assert process.stdout is not None
     first = process.stdout.readline()  # it waits for us to read on, with most of the work before it
@@ -145,7 +146,7 @@ def test_no_process_outlives_the_run(models: Path, archive: Path, end: str) -> N
     code = process.wait(timeout=60)
     assert code != 0
     assert psutil.wait_procs(workers, timeout=60)[1] == []
-    if end != "SIGKILL":
+    if end in ("SIGTERM", "closed pipe"):  # Ctrl-C reaches loky's own threads too, which may say so
         assert process.stderr is not None
         assert process.stderr.read() == b""
 
@@ -183,7 +184,11 @@ def test_a_cluster_gives_the_same_rows_though_a_worker_is_killed(
     address, workers = cluster
     command = ["classify", archive, "--models", models, "--backend", "dask", "--scheduler", address]
     process = subprocess.Popen(
-        [command_path(), *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment()
+        [command_path(), *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=clean_environment(),
+        bufsize=0,
     )
     assert process.stdout is not None
     first = process.stdout.readline()
@@ -209,7 +214,7 @@ def test_workers_of_a_cluster_write_their_own_parts(
     parts = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "many")]
     assert len(parts[0]) > 1
     assert parts[0] == parts[1]
-    assert pyarrow.dataset.dataset(tmp_path / "many").count_rows() == 20_000
+    assert pyarrow.dataset.dataset(tmp_path / "many").count_rows() == 40_000
 
 
 def test_no_scheduler_is_one_line(run: Run, models: Path) -> None:
