@@ -17,7 +17,9 @@ import pytest
 from conftest import GOAL, NEWS, Done
 from serving import Server
 
-from pipeline import registry, train
+from pipeline import train
+from pipeline.promotion import promote
+from pipeline.shelf import current_id
 
 TOKEN = "correct-horse-battery"
 
@@ -29,7 +31,7 @@ def server(models: Path, small_corpus: Path) -> Iterator[Server]:
 
 
 def test_it_answers_and_says_where_it_is(server: Server, models: Path) -> None:
-    assert server.post("/v1/classify", {"text": NEWS}).json()["model"] == registry.current_id(models)
+    assert server.post("/v1/classify", {"text": NEWS}).json()["model"] == current_id(models)
     assert server.url.startswith("http://127.0.0.1:")
     assert server.get("/v1/model", headers={"Host": "evil.example"}).status_code == 421
 
@@ -95,7 +97,7 @@ def test_a_model_is_promoted_while_it_serves_and_no_request_fails(
     shelf = tmp_path / "models"
     shutil.copytree(trained.folder.parent, shelf)
     other = train.train(small_corpus, shelf, seed=1, cross_validation=False).info.id
-    registry.promote(trained.info.id, shelf)
+    promote(trained.info.id, shelf)
     answers: list[tuple[int, str]] = []
     enough = threading.Event()
     with Server("serve", "--models", shelf, "--corpus", small_corpus) as serving:
@@ -110,7 +112,7 @@ def test_a_model_is_promoted_while_it_serves_and_no_request_fails(
         for thread in threads:
             thread.start()
         for chosen in (other, trained.info.id, other):
-            registry.promote(chosen, shelf)
+            promote(chosen, shelf)
             until = time.monotonic() + 60
             while serving.get("/healthz").json()["model"] != chosen:
                 assert time.monotonic() < until, serving.said

@@ -66,7 +66,7 @@ def _files(folder: Path, suffixes: Sequence[str] = ()) -> set[str]:
 def test_the_wheel_holds_the_code_the_corpus_and_the_models(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     shipped = {f"pipeline/_shipped/{name}" for folder in ("corpus", "models") for name in _files(ROOT / folder)}
-    assert names == _files(ROOT / "pipeline", (".py", ".toml", ".j2", ".css", ".js")) | shipped
+    assert names == _files(ROOT / "pipeline", (".py", ".toml", ".tsv", ".j2", ".css", ".js")) | shipped
     assert wheel.stat().st_size < 20_000_000
 
 
