@@ -125,7 +125,7 @@ def test_a_killed_process_loses_nothing(models: Path, archive: Path, expected: b
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("end", ["SIGTERM", "SIGINT", "SIGKILL", "closed pipe"])
+@pytest.mark.parametrize("end", ["SIGTERM", "SIGKILL", "closed pipe"])
 def test_no_process_outlives_the_run(models: Path, archive: Path, end: str) -> None:
     process = subprocess.Popen(
         [command_path(), "classify", str(archive), "--models", str(models), "--jobs", "2"],
@@ -138,15 +138,13 @@ def test_no_process_outlives_the_run(models: Path, archive: Path, end: str) -> N
     process.stdout.readline()
     workers = workers_of(process)
     assert len(workers) == 2
-    if end == "SIGINT":
-        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
-    elif end != "closed pipe":
+    if end != "closed pipe":
         process.send_signal(getattr(signal, end))
     process.stdout.close()
     code = process.wait(timeout=60)
     assert code != 0
     assert psutil.wait_procs(workers, timeout=60)[1] == []
-    if end in ("SIGTERM", "closed pipe"):  # Ctrl-C reaches loky's own threads too, which may say so
+    if end != "SIGKILL":
         assert process.stderr is not None
         assert process.stderr.read() == b""
 
