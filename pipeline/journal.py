@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, BinaryIO, NamedTuple
 
 from pipeline.records import Failure, PipelineError
 
@@ -54,9 +54,9 @@ class Journal:
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
         self.path = path
         self._header = json.loads(json.dumps({"communique journal": _VERSION, **header}))
-        self._stream: TextIO | None = None
+        self._stream: BinaryIO | None = None
         self._waiting: list[str] = []
-        self._broken = False
+        self._at = 0
 
     def entries(self) -> Iterator[Entry]:
         """The entries on disk, as far as they are whole.
@@ -91,47 +91,47 @@ class Journal:
         if not kept:
             self.remove()
             return
-        with self.path.open("rb+") as stream:
-            for _ in range(kept + 1):
-                stream.readline()
-            stream.truncate()
-        self._stream = self.path.open("a", encoding="utf-8", newline="\n")
+        self._stream = self.path.open("rb+", buffering=0)
+        with self.path.open("rb") as stream:
+            self._at = sum(len(stream.readline()) for _ in range(kept + 1))
+        self._stream.truncate(self._at)
 
     def add(self, entry: Entry) -> None:
         """Note a document; the line is written by :meth:`sync`."""
         self._waiting.append(json.dumps(entry, ensure_ascii=True) + "\n")
 
-    @property
-    def begun(self) -> bool:
-        """Whether anything is on disk that a later run could use."""
-        return self._stream is not None
-
     def sync(self) -> None:
-        """Bring the lines to the disk. What they vouch for must be there already."""
-        if not self._waiting or self._broken:
+        """Bring the lines to the disk. What they vouch for must be there already.
+
+        A sync that failed or was interrupted at any moment can be repeated: it writes the same bytes to the same place.
+        """
+        if not self._waiting:
             return
-        self._broken = True  # on a full disk a line may be cut off, and none may follow it
         if self._stream is None:
-            self._stream = self.path.open("w", encoding="utf-8", newline="\n")
-            self._stream.write(json.dumps(self._header) + "\n")
-        self._stream.write("".join(self._waiting))
-        self._stream.flush()
+            self._stream = self.path.open("wb", buffering=0)
+        head = "" if self._at else json.dumps(self._header) + "\n"
+        data = (head + "".join(self._waiting)).encode()
+        self._stream.seek(self._at)
+        _write(self._stream, data)
         os.fsync(self._stream.fileno())
-        self._waiting.clear()
-        self._broken = False
+        self._at, self._waiting = self._at + len(data), []
 
     def close(self) -> None:
         """Leave the journal on disk as it stands."""
         if self._stream is not None:
-            with suppress(OSError):  # a full disk, which has been reported
-                self._stream.close()
+            self._stream.close()
 
     def remove(self) -> None:
         """The output is complete, or not worth going on with."""
         self.close()
-        self._stream = None
+        self._stream, self._at = None, 0
         with suppress(FileNotFoundError):
             self.path.unlink()
+
+
+def _write(stream: BinaryIO, data: bytes) -> None:
+    while data:  # an unbuffered stream may take a part
+        data = data[stream.write(data) :]
 
 
 def _entry(line: str) -> Entry | None:

@@ -105,7 +105,6 @@ class Journaled:
         self._journal = Journal(self._journal_path, settings)
         if not self._resume:
             self._journal.start(0)
-            self._before = 0
 
     @property
     def journal(self) -> Journal:
@@ -121,7 +120,6 @@ class Journaled:
         """Write on behind the first ``kept`` documents; whatever stands there of later ones is dropped."""
         if self._resume:
             self.journal.start(kept)
-            self._before = kept
 
     def _note(self, keys: Sequence[str], done: Sequence[Done], sizes: Sequence[tuple[int, int]]) -> None:
         for key, one, (size, crc) in zip(keys, done, sizes, strict=True):
@@ -140,19 +138,17 @@ class Journaled:
         """Bring the rows to the disk."""
 
     def abort(self) -> str:
-        """The run ends early. What is done is kept, unless nothing has come to the disk; says what to do next."""
-        kept = self._before > 0
+        """The run ends early. What is done is kept, if it comes to the disk; says what to do next."""
         if self._journal is not None:
-            if self._journal.begun:
-                kept = True
-                with suppress(PipelineError):
-                    self._sync()
+            with suppress(PipelineError):  # a full disk, which has been reported
+                self._sync()
             self._journal.close()
-        if not kept:
-            self._discard()
-            return ""
-        done = count_entries(self._journal_path)
-        return f"{self.target}: {done:,} documents are done and kept; {RESUME}"
+        if done := count_entries(self._journal_path):
+            return f"{self.target}: {done:,} documents are done and kept; {RESUME}"
+        with suppress(OSError):
+            self._journal_path.unlink()
+        self._discard()
+        return ""
 
     def _discard(self) -> None:
         """Leave nothing."""
@@ -184,7 +180,6 @@ class FileSink(Journaled):
             if self._resume and self._stream.read(len(above)) != above:
                 self._resume = False
                 self.journal.start(0)
-                self._before = 0
             if not self._resume:
                 self._stream.truncate(0)
                 self._stream.write(above)

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from conftest import CHALLENGE, EVENT, GOAL, Done, clean_environment, command_path
@@ -23,6 +24,7 @@ from typer.testing import CliRunner
 from pipeline import chunks, sinks
 from pipeline.classify import Model
 from pipeline.cli import app
+from pipeline.journal import Entry, Journal, count_entries
 from pipeline.records import Document
 
 Run = Callable[..., Done]
@@ -221,12 +223,12 @@ def interrupt(command: list[object], target: Path, journal: Path | None = None, 
     """Kill a run when it has done some documents; how many its journal has."""
     journal = journal or journal_of(target)
     process = begin(command)
-    while not journal.exists() or len(journal.read_text().splitlines()) <= documents:
+    while count_entries(journal) < documents:
         time.sleep(0.005)
         assert os.waitpid(process, os.WNOHANG) == (0, 0), "the run came to its end"
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
-    return len(journal.read_text().splitlines()) - 1
+    return count_entries(journal)
 
 
 def test_an_interrupted_run_is_neither_lost_nor_overlooked(
@@ -350,7 +352,7 @@ def test_a_signal_keeps_what_is_done_and_says_so(
     target = tmp_path / "units.jsonl"
     command = ["classify", many, "--models", models, "-o", target, "--jobs", "1"]
     process = subprocess.Popen([command_path(), *map(str, command)], stderr=subprocess.PIPE, env=clean_environment())
-    while not journal_of(target).exists() and process.poll() is None:
+    while count_entries(journal_of(target)) == 0 and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(number)
     said = process.communicate(timeout=60)[1].decode()
@@ -358,8 +360,41 @@ def test_a_signal_keeps_what_is_done_and_says_so(
     assert re.search(r"[\d,]+ documents are done and kept; run the same command with --resume", said)
     assert "Traceback" not in said
     assert not target.exists()
-    kept = len(journal_of(target).read_text().splitlines()) - 1
+    kept = count_entries(journal_of(target))
     assert kept > 0
+    assert f"{kept:,} documents are done" in said
+
+
+@pytest.mark.parametrize("step", ["write", "fsync"])
+def test_a_journal_interrupted_as_it_is_written_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def cut(stream: BinaryIO, data: bytes) -> None:
+        stream.write(data[: len(data) // 2])
+        raise KeyboardInterrupt
+
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    journal = Journal(tmp_path / "journal", {"model": "m1"})
+    entries = [Entry(f"é{number}", 10, number, 1, (0, 1), 0) for number in range(5)]
+    for entry in entries[:2]:
+        journal.add(entry)
+    with monkeypatch.context() as patch:
+        patch.setattr(*(("pipeline.journal._write", cut) if step == "write" else ("os.fsync", interrupted)))
+        with pytest.raises(KeyboardInterrupt):
+            journal.sync()
+    journal.add(entries[2])
+    journal.sync()
+    journal.close()
+    later = Journal(tmp_path / "journal", {"model": "m1"})
+    assert list(later.entries()) == entries[:3]
+    later.start(1)
+    for entry in entries[3:]:
+        later.add(entry)
+    later.sync()
+    later.close()
+    assert list(later.entries()) == [entries[0], *entries[3:]]
 
 
 def test_two_runs_do_not_write_one_file(models: Path, archive: Path, tmp_path: Path, run: Run) -> None:
