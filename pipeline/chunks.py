@@ -6,10 +6,11 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
+from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.readers import Raw
-from pipeline.records import Document, Failure, Prediction
+from pipeline.records import Document, Failure, ModelInfo, Prediction
 
 #: What is classified: the bytes of a file, a document, or a failure on its way through.
 Item = Raw | Document | Failure
@@ -43,6 +44,13 @@ class ModelSource(NamedTuple):
     id: str
     sha256: str
     pickled: bytes | None = None
+
+
+class Shelved(NamedTuple):
+    """A model of a models folder that is whole, and is not opened in this process: others will."""
+
+    info: ModelInfo
+    folder: Path
 
 
 class Chunk(NamedTuple):

@@ -16,6 +16,7 @@ from pipeline.corpus_format import CorpusFormatWarning
 from pipeline.records import PipelineError
 
 if TYPE_CHECKING:
+    from pipeline.chunks import Shelved
     from pipeline.classify import Model
 
 app = typer.Typer(
@@ -117,6 +118,22 @@ def usage(message: str) -> NoReturn:
 def model_or_train(models: Path | None, model: str | None) -> Model:
     """The model to use. Where no folder has one, one is trained first, and said so."""
     from pipeline.classify import load
+
+    return load(model, models=_folder_with_model(models, model))
+
+
+def shelved_or_train(models: Path | None, model: str | None) -> Shelved:
+    """The same without opening it, where other processes will; that it is whole has been checked."""
+    from pipeline.chunks import Shelved
+    from pipeline.places import models_folder
+    from pipeline.registry import require_usable
+
+    folder = models_folder(_folder_with_model(models, model))
+    return Shelved(require_usable(model, folder), folder)
+
+
+def _folder_with_model(models: Path | None, model: str | None) -> Path | None:
+    """The models folder; a model is trained into it where none is named and it has none."""
     from pipeline.places import models_folder, writable_models_folder
     from pipeline.shelf import current_id
 
@@ -126,8 +143,8 @@ def model_or_train(models: Path | None, model: str | None) -> Model:
         target = writable_models_folder(models)
         say(f"communique: no model in {models_folder(models)}; training one into {target} first (about a minute)")
         train(models=target, cross_validation=False, progress=say)
-        models = target
-    return load(model, models=models)
+        return target
+    return models
 
 
 #: `communique models ...`: the shelf, and models from and to elsewhere.

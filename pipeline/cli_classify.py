@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TextIO
 
 import typer
 
-from pipeline.cli_base import ModelOption, ModelsOption, app, model_or_train, reported_errors, usage
+from pipeline.cli_base import ModelOption, ModelsOption, app, model_or_train, reported_errors, shelved_or_train, usage
 from pipeline.records import ModelInfo, PipelineError
 
 if TYPE_CHECKING:
@@ -167,16 +167,17 @@ def _run(options: _Options, stack: ExitStack) -> Summary:
         from pipeline.chunks import Task
         from pipeline.run import classify_to
 
-        loaded = model_or_train(options.models, options.model)
+        elsewhere = options.backend is not None and options.backend.name == "loky" and options.backend.jobs > 1
+        found = (shelved_or_train if elsewhere else model_or_train)(options.models, options.model)
         task = Task(
             form.value,
-            _labels(options.only, loaded.info.labels),
+            _labels(options.only, found.info.labels),
             options.min_confidence,
             str(options.text_dir.absolute()) if options.text_dir is not None else None,
             str(options.output_dir.absolute()) if options.output_dir and form is Format.parquet else None,
         )
         items = _items(options)
-        summary = classify_to(sink, items, loaded, task, backend=options.backend, errors=errors, reporter=reporter)
+        summary = classify_to(sink, items, found, task, backend=options.backend, errors=errors, reporter=reporter)
         return summary
     except BaseException as error:
         kept = sink.abort()

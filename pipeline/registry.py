@@ -145,8 +145,10 @@ def rewrite(info: ModelInfo, folder: Path) -> None:
         os.replace(beside, folder / info.id / name)
 
 
-def require_usable(model_id: str, folder: Path) -> ModelInfo:
+def require_usable(model_id: str | None, folder: Path) -> ModelInfo:
     """The manifest of a model that :func:`load_model` would open, as far as can be told without unpickling it.
+
+    None is the promoted one.
 
     Raises
     ------

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from importlib.metadata import version
 from itertools import chain
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from joblib import cpu_count
 
@@ -20,20 +20,22 @@ from pipeline.chunks import (
     Done,
     Item,
     ModelSource,
+    Shelved,
     Task,
     chunks,
     key_of,
     name_of,
     size_of,
 )
-from pipeline.classify import Model
 from pipeline.folders import FolderSink, Sink
 from pipeline.journal import Entry
 from pipeline.render import header
 from pipeline.sinks import FileSink
 from pipeline.summary import Reporter, Summary
-from pipeline.work import do_chunk
 from pipeline.workers import Backend, ordered
+
+if TYPE_CHECKING:
+    from pipeline.classify import Model
 
 #: Characters or bytes that one process has read before others are started, where the number of jobs is open:
 #: less work than it takes to start them (2.5 s each, measured on two cores).
@@ -43,7 +45,7 @@ SMALL = 4 * 2**20
 def classify_to(
     sink: Sink,
     items: Iterable[Item | None],
-    model: Model,
+    model: Model | Shelved,
     task: Task,
     *,
     backend: Backend | None = None,
@@ -59,7 +61,9 @@ def classify_to(
     items : iterable of Raw, Document or Failure
         As :func:`pipeline.readers.fetch` gives them. Read lazily; memory does not grow with their number. None
         stands for "nothing more at the moment" (:func:`pipeline.chunks.as_they_come`).
-    model : Model
+    model : Model or Shelved
+        Opening one takes seconds, most of them to import the libraries. Where all work is done by other processes, one
+        that is only shelved lets them begin at once.
     task : Task
         What is written, and which rows.
     backend : Backend, optional
@@ -75,8 +79,8 @@ def classify_to(
     Raises
     ------
     PipelineError
-        The output can't be written, the cluster can't be reached, or the interrupted run that ``sink`` goes on
-        with was of another model or other options.
+        The output can't be written, the cluster can't be reached, the model can't be opened, or the interrupted run
+        that ``sink`` goes on with was of another model or other options.
     """
     reporter = reporter or Reporter()
     labels = model.info.labels
@@ -103,7 +107,7 @@ def classify_to(
     return summary
 
 
-def _settings(model: Model, task: Task) -> Mapping[str, Any]:
+def _settings(model: Model | Shelved, task: Task) -> Mapping[str, Any]:
     """What the rows depend on besides the documents, as it stands in the journal."""
     return {
         "communique": version("communique"),
@@ -118,7 +122,7 @@ def _settings(model: Model, task: Task) -> Mapping[str, Any]:
 
 def _classified(
     work: Iterator[Chunk],
-    model: Model,
+    model: Model | Shelved,
     source: ModelSource,
     task: Task,
     backend: Backend | None,
@@ -128,13 +132,16 @@ def _classified(
     if backend is not None and backend.name == "dask":
         source = source._replace(pickled=_pickled(model))
     elif backend is None or backend.jobs == 1:
+        from pipeline.work import do_chunk
+
+        here = _opened(model)
         jobs = backend.jobs if backend is not None else cpu_count()
         done = 0
         for chunk in work:
             if jobs > 1 and done >= SMALL:
                 work = chain([chunk], work)
                 break
-            yield chunk, do_chunk(model, task, chunk)
+            yield chunk, do_chunk(here, task, chunk)
             done += sum(map(size_of, chunk.items))
         else:
             return
@@ -144,10 +151,19 @@ def _classified(
     yield from ordered(work, source, task, backend, reporter.note)
 
 
-def _pickled(model: Model) -> bytes:
+def _opened(model: Model | Shelved) -> Model:
+    if isinstance(model, Shelved):
+        from pipeline.classify import load
+
+        return load(model.info.id, models=model.folder)
+    return model
+
+
+def _pickled(model: Model | Shelved) -> bytes:
     """The model for processes that don't see its folder; its encoder, if it has one, is opened where it is used."""
     if model.folder is not None:
         return pickle.dumps(registry.load_model(model.folder, model.info.id))
+    assert not isinstance(model, Shelved), "it has a folder"
     return pickle.dumps((model.classifier, model.info))
 
 

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 from pipeline.chunks import Chunk, Done, ModelSource, Task, name_of, size_of
 from pipeline.records import Failure, PipelineError
-from pipeline.work import do_remote
 
 #: Chunks that may be out or waiting to be written, for each process; bounds memory where writing is slow.
 WAITING_CHUNKS = 16
@@ -147,7 +146,7 @@ def _pass(pool: Any, queue: _Queue, source: ModelSource, task: Task, alone: bool
     from joblib import delayed
 
     with _losses():
-        calls = (delayed(do_remote)(source, task, chunk) for chunk in queue.again(alone))
+        calls = (delayed(_do_remote)(source, task, chunk) for chunk in queue.again(alone))
         results = pool(calls)
         try:
             for done in results:
@@ -158,6 +157,13 @@ def _pass(pool: Any, queue: _Queue, source: ModelSource, task: Task, alone: bool
                 results.close()
     if queue.error is not None and queue.empty:
         raise queue.error
+
+
+def _do_remote(source: ModelSource, task: Task, chunk: Chunk) -> list[Done]:
+    """:func:`pipeline.work.do_remote`, imported by the process that works: the main one need not wait for it."""
+    from pipeline.work import do_remote
+
+    return do_remote(source, task, chunk)
 
 
 @contextmanager

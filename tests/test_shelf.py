@@ -153,13 +153,14 @@ def test_diff_shows_both_and_the_units_with_another_label(
     assert "\n  min_df" in text
 
 
-def test_other_code_than_a_model_was_made_by_is_noticed(run: Run, two: tuple[Path, str, str]) -> None:
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_other_code_than_a_model_was_made_by_is_noticed(run: Run, two: tuple[Path, str, str], jobs: int) -> None:
     models, _, second = two
     path = models / second / "model.json"
     manifest = json.loads(path.read_text())
     manifest["probe"][0][0] += 0.001
     path.write_text(json.dumps(manifest))
-    done = run("classify", "-", "--models", models, stdin=NEWS)
+    done = run("classify", "-", "--models", models, "--jobs", jobs, stdin=NEWS)
     assert (done.code, done.out) == (1, "")
     assert "was made by other code than is installed: its answer to fixed sentences is not that of its" in done.err
     assert "(by 0.0010) (run `communique train`" in done.err
