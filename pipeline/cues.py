@@ -8,8 +8,7 @@ Karp and Rabin (1987), with words for characters.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +43,33 @@ class _Shape(NamedTuple):
     groups: NDArray[np.int32]
 
 
+def _shapes(groups: Sequence[Group], number: Mapping[str, int]) -> tuple[list[_Shape], list[Ints]]:
+    """The phrases of groups by their shapes, in the order of these, and for each shape the words that begin one."""
+    phrases = [phrase for group in groups for phrase in group.phrases]
+    group = np.repeat(np.arange(len(groups)), [len(one.phrases) for one in groups])
+    words = np.array([number[word] for phrase in phrases for word in phrase], dtype=np.uint64)
+    length = np.array(list(map(len, phrases)), dtype=np.int64)
+    start = np.cumsum(length) - length
+    place = np.arange(len(words)) - np.repeat(start, length)
+    owner = np.repeat(np.arange(len(phrases)), length)
+    known = np.bincount(owner, (words != 0) << place, len(phrases)).astype(np.int64)  # a bit for each word but ANY
+    shapes, firsts = {}, {}
+    for size, bits in set(zip(length.tolist(), known.tolist(), strict=True)):
+        rows = np.flatnonzero((length == size) & (known == bits))
+        places = tuple(at for at in range(size) if bits >> at & 1)
+        key = np.zeros(len(rows), dtype=np.uint64)
+        for at in places:
+            key = key * _BASE + words[start[rows] + at]
+        order = np.lexsort((group[rows], key))
+        key, of = key[order], group[rows][order]
+        new = np.append(True, (key[1:] != key[:-1]) | (of[1:] != of[:-1]))
+        keys, first = np.unique(key[new], return_index=True)
+        ends = np.append(first, new.sum()).astype(np.int32)
+        shapes[size, places] = _Shape(size, places, keys, ends, of[new].astype(np.int32))
+        firsts[size, places] = np.unique(words[start[rows]]).astype(np.int64)
+    return [shapes[shape] for shape in sorted(shapes)], [firsts[shape] for shape in sorted(shapes)]
+
+
 def _expand_ranges(first: Ints, count: Ints) -> tuple[Ints, Ints]:
     """For ranges first[i] .. first[i] + count[i]: the owner of each element, and the element."""
     owner = np.repeat(np.arange(len(first)), count)
@@ -68,30 +94,13 @@ class CueMatcher:
         numbers = {hash_of(form): number[word] for word in words for form in (word, word.capitalize())}
         self._hashes = np.array(sorted(numbers), dtype=np.uint64)
         self._numbers = np.array([0, *(numbers[key] for key in sorted(numbers))], dtype=np.uint64)
-        by_shape: dict[tuple[int, tuple[int, ...]], dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-        starts: dict[tuple[int, tuple[int, ...]], set[int]] = defaultdict(set)
-        base = int(_BASE)
-        for index, group in enumerate(groups):
-            for phrase in group.phrases:
-                places = tuple(place for place, word in enumerate(phrase) if word != ANY)
-                # plain integers, wrapped like the 64-bit ones of match(): numpy's own are slow one by one
-                key = 0
-                for place in places:
-                    key = (key * base + number[phrase[place]]) & 0xFFFF_FFFF_FFFF_FFFF
-                by_shape[len(phrase), places][key].append(index)
-                starts[len(phrase), places].add(number[phrase[0]])
-        if len(by_shape) > 63:
-            raise ValueError(f"the lexicon has {len(by_shape)} shapes of phrase; at most 63 are supported")
-        self._shapes: list[_Shape] = []
+        shapes, firsts = _shapes(groups, {ANY: 0, **number})
+        if len(shapes) > 63:
+            raise ValueError(f"the lexicon has {len(shapes)} shapes of phrase; at most 63 are supported")
+        self._shapes: list[_Shape] = shapes
         self._begins = np.zeros(len(words) + 1, dtype=np.uint64)
-        for bit, (length, places) in enumerate(sorted(by_shape)):
-            table = by_shape[length, places]
-            keys = np.array(sorted(table), dtype=np.uint64)
-            lists = [sorted(set(table[key])) for key in keys.tolist()]
-            first = np.cumsum([0, *map(len, lists)], dtype=np.int32)
-            flat = np.array([group for one in lists for group in one], dtype=np.int32)
-            self._shapes.append(_Shape(length, places, keys, first, flat))
-            self._begins[sorted(starts[length, places])] |= np.uint64(1 << bit)
+        for bit, first in enumerate(firsts):
+            self._begins[first] |= np.uint64(1 << bit)
 
     def match(self, norms: NDArray[np.uint64], starts: Ints) -> Matches:
         """Find every phrase that does not lie inside a longer one.
