@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Sequence
 from functools import lru_cache
@@ -63,7 +64,10 @@ def _done(task: Task, result: Result | Failure) -> Done:
     data = b""
     predictions: tuple[Prediction, ...] = ()
     if task.form in FORMATS:
-        data = b"".join(text.encode("utf-8", "surrogateescape") for text in rows(task.form, result, keep))
+        buffer = io.BytesIO()  # of a long document, the pieces and all of it at once would be too much
+        for text in rows(task.form, result, keep):
+            buffer.write(text.encode("utf-8", "surrogateescape"))
+        data = buffer.getvalue()
     else:
         whole = result.predictions
         predictions = whole if keep is None else tuple(whole[at] for at in np.flatnonzero(keep))

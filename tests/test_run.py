@@ -655,3 +655,23 @@ def test_memory_does_not_grow_with_the_number_of_documents(models: Path, tmp_pat
     few, many = (peak(models, rows(count), tmp_path / f"out-{count}") for count in (250, 5000))
     assert len((tmp_path / "out-5000").read_bytes().splitlines()) > 150_000
     assert many - few < 60
+
+
+@pytest.mark.slow
+def test_a_document_of_100_mb_is_classified_whole(models: Path, tmp_path: Path) -> None:
+    text = "".join(f"{article(number)}\n" for number in range(500))
+    text = (text * (100 * 2**20 // len(text) + 1))[: 100 * 2**20]
+    path, target = tmp_path / "long.txt", tmp_path / "units.jsonl"
+    path.write_text(text)
+    assert peak(models, path, target) < 2300
+    count = at = 0
+    with target.open() as stream:
+        for count, line in enumerate(stream, 1):
+            if count % 10_007 == 1:
+                row = json.loads(line)
+                assert row["index"] == count - 1
+                assert text[row["start"] : row["end"]] == row["text"]
+                assert row["start"] >= at
+                at = row["end"]
+    assert count > 1_000_000
+    assert json.loads(line)["end"] > len(text) - 100
