@@ -191,7 +191,7 @@ def _pool(backend: Backend, source: ModelSource) -> Iterator[Any]:
 
     if backend.name == "loky":
         # threads of numpy would fight the processes for the cores
-        with parallel_config(backend="loky", inner_max_num_threads=1, initializer=_attend):
+        with parallel_config(backend="loky", inner_max_num_threads=1, initializer=_attend, initargs=(os.getpid(),)):
             pool = parallel(backend.jobs)
         yield pool
         return
@@ -201,10 +201,9 @@ def _pool(backend: Backend, source: ModelSource) -> Iterator[Any]:
         yield pool
 
 
-def _attend() -> None:
-    """In a worker: leave Ctrl-C to the main process, which ends its workers itself, and end when that one is gone."""
+def _attend(main: int) -> None:
+    """In a worker of the process ``main``: leave Ctrl-C to the main process, which ends its workers itself, and end when that one is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches the whole group of processes
-    main = os.getppid()
 
     def watch() -> None:
         while os.getppid() == main:
