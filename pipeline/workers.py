@@ -202,7 +202,7 @@ def _pool(backend: Backend, source: ModelSource) -> Iterator[Any]:
 
 
 def _attend(main: int) -> None:
-    """In a worker of the process ``main``: leave Ctrl-C to the main process, which ends its workers itself, and end when that one is gone."""
+    """In a worker of the process ``main``: leave Ctrl-C to that one, who ends its workers, and end when it is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches the whole group of processes
 
     def watch() -> None:

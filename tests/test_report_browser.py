@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import CHALLENGE, EVENT, GOAL, NEWS
+from playwright.sync_api import expect
 from test_report_page import HOSTILE
 
 import pipeline
@@ -132,7 +134,7 @@ def test_filters_by_label_confidence_source_doubt_and_text(opened: Callable[...,
     page.wait_for_selector(f"#found:has-text('{len(deals)} sentences of')")
     assert shown(page) == deals
     assert page.evaluate("CSS.highlights.get('found').size") == sum(text.lower().count("deal") for text in deals)
-    assert page.locator("#a0").is_hidden()
+    expect(page.locator("#a0")).to_be_hidden()
     page.click("#clear")
     page.uncheck("#filters [value=background]")
     assert shown(page) == [row[4] for row in data if row[1] != 4]
@@ -158,11 +160,11 @@ def test_others_fade_or_are_hidden(opened: Callable[..., Any]) -> None:
     page = opened()
     page.fill("#search", "visa agreement")
     page.wait_for_selector("#u0-0.off")
-    assert page.locator("#u0-0").is_visible()
+    expect(page.locator("#u0-0")).to_be_visible()
     page.check("#only")
     page.wait_for_selector("#u0-0", state="hidden")
-    assert page.locator("#u0-1").is_visible()
-    assert page.locator("#a0 p:has(#u0-2)").is_hidden()
+    expect(page.locator("#u0-1")).to_be_visible()
+    expect(page.locator("#a0 p:has(#u0-2)")).to_be_hidden()
 
 
 def test_a_sentence_is_explained_by_mouse(opened: Callable[..., Any], model: Model) -> None:
@@ -172,7 +174,7 @@ def test_a_sentence_is_explained_by_mouse(opened: Callable[..., Any], model: Mod
     assert page.locator("#tip").inner_text().startswith(f"{best.label} {best.confidence:.2f}")
     page.click("#u0-1")
     details = page.locator("#why")
-    assert details.get_by_text(GOAL, exact=True).is_visible()
+    expect(details.get_by_text(GOAL, exact=True)).to_be_visible()
     assert "Most alike in the corpus" in details.inner_text()
     assert "news.jsonl:" in details.inner_text()
     assert "Together" in details.inner_text()
@@ -180,34 +182,35 @@ def test_a_sentence_is_explained_by_mouse(opened: Callable[..., Any], model: Mod
     assert details.get_by_role("button", name="goal").get_attribute("aria-pressed") == "true"
     assert "the score of goal" in details.inner_text()
     details.get_by_role("button", name="Close").click()
-    assert details.is_hidden()
+    expect(details).to_be_hidden()
 
 
 def test_everything_by_keyboard(opened: Callable[..., Any]) -> None:
     page = opened()
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.className") == "skip"
+    expect(page.locator(".skip")).to_be_focused()
     page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("#articles$"))
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.id") == "u0-0"
-    assert page.locator("#tip").is_visible()
+    expect(page.locator("#u0-0")).to_be_focused()
+    expect(page.locator("#tip")).to_be_visible()
     page.keyboard.press("ArrowDown")
-    assert page.evaluate("document.activeElement.id") == "u0-1"
+    expect(page.locator("#u0-1")).to_be_focused()
     page.keyboard.press("Enter")
-    assert page.locator("#why").is_visible()
-    assert page.locator("#u0-1").get_attribute("aria-expanded") == "true"
+    expect(page.locator("#why")).to_be_visible()
+    expect(page.locator("#u0-1")).to_have_attribute("aria-expanded", "true")
     page.keyboard.press("ArrowRight")
-    assert CHALLENGE in page.locator("#why").inner_text()
+    expect(page.locator("#why")).to_contain_text(CHALLENGE)
     page.keyboard.press("Escape")
-    assert page.locator("#why").is_hidden()
-    assert page.evaluate("document.activeElement.id") == "u0-2"
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.id") == "u1-0", "one stop an article"
-    page.keyboard.press("Shift+Tab")
-    assert page.evaluate("document.activeElement.id") == "u0-2", "an article remembers its place"
+    expect(page.locator("#why")).to_be_hidden()
+    expect(page.locator("#u0-2")).to_be_focused()
+    page.keyboard.press("Tab")  # one stop an article
+    expect(page.locator("#u1-0")).to_be_focused()
+    page.keyboard.press("Shift+Tab")  # which remembers its place
+    expect(page.locator("#u0-2")).to_be_focused()
     page.focus("#filters [value=background]")
     page.keyboard.press("Space")
-    assert not page.is_checked("#filters [value=background]")
+    expect(page.locator("#filters [value=background]")).not_to_be_checked()
     assert page.evaluate("communique.units().every((unit) => unit.label !== 4 || !unit.on)")
 
 
@@ -221,7 +224,7 @@ def test_focus_can_be_seen(opened: Callable[..., Any]) -> None:
 
 def test_a_link_leads_to_a_sentence(opened: Callable[..., Any]) -> None:
     page = opened("#u2-1")
-    assert page.evaluate("document.activeElement.id") == "u2-1"
+    expect(page.locator("#u2-1")).to_be_focused()
     page.fill("#search", "nothing has this")
     page.wait_for_selector("#found:has-text('0 sentences')", timeout=5000)
     link = page.locator("#strongest ~ details a, section a[href^='#u']").first
@@ -295,8 +298,8 @@ def test_paper_is_white_and_has_the_probabilities(opened: Callable[..., Any]) ->
     page.click("#u0-1")
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert page.locator("#filters").is_hidden()
-    assert page.locator("#why").is_hidden()
+    expect(page.locator("#filters")).to_be_hidden()
+    expect(page.locator("#why")).to_be_hidden()
     assert page.locator("#u0-1 small").bounding_box()["width"] > 10
     assert page.pdf().startswith(b"%PDF")
 
@@ -312,8 +315,8 @@ def test_without_scripts_everything_can_still_be_read(opened: Callable[..., Any]
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(report.as_uri())
-    assert page.locator("#u0-1").is_visible()
-    assert page.locator("#filters").is_hidden()
+    expect(page.locator("#u0-1")).to_be_visible()
+    expect(page.locator("#filters")).to_be_hidden()
     context.close()
 
 

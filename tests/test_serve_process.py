@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from conftest import GOAL, NEWS, Done
+from playwright.sync_api import expect
 from serving import Server
 
 from pipeline import train
@@ -232,7 +233,7 @@ def test_an_article_is_pasted_and_read_by_keyboard(tab, server: Server, models: 
     assert tab.locator("#why").get_by_text("What moved it").count() == 1
     assert tab.locator("#why ol li").count() > 0, "precedents of the corpus"
     tab.keyboard.press("Escape")
-    assert tab.locator("#why").is_hidden()
+    expect(tab.locator("#why")).to_be_hidden()
 
 
 @pytest.mark.browser
@@ -281,7 +282,7 @@ def test_what_goes_wrong_is_said(tab, server: Server) -> None:
     tab.fill("#text", GOAL)
     tab.click("#go")
     tab.wait_for_selector(".u")
-    assert tab.locator("#wrong").is_hidden()
+    expect(tab.locator("#wrong")).to_be_hidden()
 
 
 @pytest.mark.browser
