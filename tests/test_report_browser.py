@@ -88,7 +88,7 @@ def opened(chromium: Any, report: Path) -> Iterator[Callable[..., Any]]:
 
 
 def shown(page: Any) -> list[str]:
-    page.wait_for_timeout(300)  # a filter acts once the hand rests
+    page.wait_for_selector("#articles:not([aria-busy])")  # a filter acts once the hand rests
     return page.evaluate("communique.units().filter((unit) => unit.on).map(communique.text)")
 
 
@@ -152,7 +152,7 @@ def test_filters_by_label_confidence_source_doubt_and_text(opened: Callable[...,
         "r.dispatchEvent(new Event('input', {bubbles: true})); })()"
     )
     page.wait_for_selector("#least-out:has-text('0.60')")
-    page.wait_for_timeout(300)
+    page.wait_for_selector("#articles:not([aria-busy])")
     assert shown(page) == [row[4] for row in data if row[3] >= 0.6]
 
 
@@ -211,6 +211,7 @@ def test_everything_by_keyboard(opened: Callable[..., Any]) -> None:
     page.focus("#filters [value=background]")
     page.keyboard.press("Space")
     expect(page.locator("#filters [value=background]")).not_to_be_checked()
+    page.wait_for_selector("#articles:not([aria-busy])")
     assert page.evaluate("communique.units().every((unit) => unit.label !== 4 || !unit.on)")
 
 

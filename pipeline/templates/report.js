@@ -66,11 +66,13 @@
     $("found").textContent = `${plural(shown.length, "sentence")} of ${number.format(all.length)} in ${plural(documents, "article")} of ${number.format(articles.length)}`;
     highlight(words, shown);
     communique.enter();
+    $("articles").removeAttribute("aria-busy");
   }
 
   let waiting;
   $("filters").addEventListener("input", (event) => {
     clearTimeout(waiting);
+    $("articles").setAttribute("aria-busy", "true");
     waiting = setTimeout(filter, event.target.type === "search" || event.target.type === "range" ? 120 : 0);
   });
   $("filters").addEventListener("submit", (event) => event.preventDefault());
